@@ -1,0 +1,83 @@
+"""What a curation component is: a step decides which rows stay, a scorer gives each row a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
+
+from manifests.component import Context, Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+STEPS: Final = Table(
+    "curate",
+    "blendsmith.steps",
+    {
+        "decontaminate": "curate.decontaminate:Decontaminate",
+        "exact": "curate.exact:Exact",
+        "fuzzy": "curate.fuzzy:Fuzzy",
+        "judge": "curate.judge:Judge",
+        "rules": "curate.rules:Rules",
+    },
+)
+JUDGES: Final = Table(
+    "judge",
+    "blendsmith.judges",
+    {
+        "openai": "curate.judges.openai:OpenAI",
+        "replay": "curate.judges.replay:Replay",
+        "vllm": "curate.judges.vllm:Vllm",
+    },
+)
+
+
+@runtime_checkable
+class Step(Protocol):
+    """Decides which samples stay.
+
+    `roles` are the roles it sees; `needs` the roles handed to it as reference (`("eval",)` for decontamination).
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    needs: ClassVar[tuple[str, ...]]
+    roles: tuple[str, ...]
+
+    def decide(self, samples: pl.DataFrame, reference: Mapping[str, pl.DataFrame], context: Context) -> pl.DataFrame:
+        """Return `schema.DECISIONS` rows for the samples dropped, and for kept ones that deserve a remark.
+
+        `samples` and every frame of `reference` (by role) have `schema.SAMPLES` and are ordered by sample_id. At most
+        one row per sample; samples without a row are kept without remark. The result does not depend on row order.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scorer's answer: `schema.SCORES` rows, exactly one per sample; a judge adds `schema.VERDICTS` rows."""
+
+    scores: pl.DataFrame
+    verdicts: pl.DataFrame | None = None
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Gives each sample a number, or a status that says why there is none.
+
+    `name` becomes a column of the pool (dashes as underscores).
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    roles: tuple[str, ...]
+    name: str
+
+    def score(self, samples: pl.DataFrame, context: Context) -> Scored:
+        """Return one score per sample of `samples` (`schema.SAMPLES`, ordered by sample_id)."""
+        ...
+
+    def pending(self, samples: pl.DataFrame, context: Context) -> int:
+        """Return how many calls `score` would still make: those not answered in the cache."""
+        ...

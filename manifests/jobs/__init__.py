@@ -1,0 +1,1 @@
+"""Jobs: a manifest in YAML, its plan, its run."""

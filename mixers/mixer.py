@@ -1,0 +1,59 @@
+"""What a mixer is: a recipe that draws a blend from a pool, the same one every time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
+
+from manifests.component import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mixers.blend import Blend
+
+MIXERS: Final = Table(
+    "mixer",
+    "blendsmith.mixers",
+    {
+        "coverage": "mixers.coverage:Coverage",
+        "proportional": "mixers.proportional:Proportional",
+        "random_drop": "mixers.random_drop:RandomDrop",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a mixer sees.
+
+    `samples`: the kept generalist and specialist samples, ordered by sample_id: sample_id, k64, source, role, task,
+    n_chars, n_tokens, licence, non_commercial, every scorer's value as a column of its name, `p_error` (null where not
+    judged), `cell` (Int32, null without a coverage space). `target`: the same columns for the specialist and eval rows
+    that state what the target looks like, with their cells (never drawn from).
+    """
+
+    samples: pl.DataFrame
+    target: pl.DataFrame
+
+
+@runtime_checkable
+class Mixer(Protocol):
+    """Draws blends.
+
+    Common fields of every mixer: `name`; one of `rows` (generalist rows), `tokens` (generalist tokens, estimated) or
+    `share` (generalist share of the blend's rows, 0..1), `random_drop` taking its size from `like` instead;
+    `where` (SQL predicate over the pool's columns; applies to generalist rows); `specialist_rows` (None = all);
+    `seeds`.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    name: str
+    where: str | None
+    seeds: tuple[int, ...]
+
+    def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
+        """Return the blend of `seed`; `earlier` holds the job's blends drawn before it, by `name@seed`."""
+        ...

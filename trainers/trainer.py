@@ -1,0 +1,146 @@
+"""What a trainer and a task are: fit a model to rows, measure it on examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+
+from manifests.component import Context, Table
+
+TRAINERS: Final = Table("trainer", "blendsmith.trainers", {"full": "trainers.full:Full", "lora": "trainers.lora:Lora"})
+BASES: Final = Table("base", "blendsmith.bases", {"scratch": "trainers.scratch:Scratch"})
+TASKS: Final = Table(
+    "task",
+    "blendsmith.tasks",
+    {
+        "accuracy": "trainers.tasks.accuracy:Accuracy",
+        "gleu": "trainers.tasks.rewrite:Gleu",
+        "loglik": "trainers.tasks.loglik:Loglik",
+        "qa": "trainers.tasks.qa:QA",
+        "rouge": "trainers.tasks.rouge:Rouge",
+        "sari": "trainers.tasks.rewrite:Sari",
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training row: a sample's turns as (role, content), the last one the answer to learn."""
+
+    sample_id: str
+    messages: tuple[tuple[str, str], ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One evaluation example: the turns of the prompt, the acceptable answers, the options when there are any."""
+
+    example_id: str
+    messages: tuple[tuple[str, str], ...]
+    references: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a run did.
+
+    `content_id` is the hash of the weights it saved, `seconds` wall time, `peak_memory` bytes of the process (or of the
+    GPU), `tokens` the tokens trained on (padding excluded), `log` the (step, loss) pairs recorded.
+    """
+
+    path: Path
+    content_id: str
+    steps: int
+    tokens: int
+    seconds: float
+    peak_memory: int
+    log: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric of one example, oriented so that more is better; `value` is finite, or None when it is undefined."""
+
+    example_id: str
+    metric: str
+    value: float | None
+    prediction: str | None = None
+
+
+@runtime_checkable
+class Base(Protocol):
+    """A base model that the job makes itself."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+
+    def build(self, texts: Sequence[str], out: Path, context: Context) -> Path:
+        """Train tokenizer and model on `texts` into the folder `out` (save_pretrained layout) and return it."""
+        ...
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Fits a model to the rows of a blend.
+
+    `base` is a hub id, a folder, or a `Base`; every blend gets the same number of optimizer `steps`.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    base: str | Base
+    steps: int
+
+    def fit(self, rows: Sequence[Row], base: Path | str, seed: int, out: Path, context: Context) -> Fitted:
+        """Train on `rows` from `base` into the folder `out`; an interrupted fit in `out` is resumed bit for bit."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name, range and meaning; more is always better."""
+
+    name: str
+    low: float
+    high: float
+    doc: str = field(default="")
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Measures a fitted model.
+
+    `source` names the eval source (or `task` the task of eval rows) whose samples are its examples; `limit` bounds them
+    (the first by the sampling key of seed 0; None = all).
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    metrics: ClassVar[tuple[Metric, ...]]
+    name: str
+    source: str | None
+    task: str | None
+    limit: int | None
+
+    def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
+        """Return every metric of every example; `model` is a `trainers.evaluate.Model`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that a worker process needs to fit one run and measure it; plain values, so that it can be sent."""
+
+    run: str
+    trainer: Mapping[str, Any]
+    """`component.spec_of` of the trainer, from which the worker makes it again."""
+    base: str
+    seed: int
+    rows: tuple[Row, ...]
+    out: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Written into the weights' metadata: blend id, recipe."""
