@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 EXIT_OK: Final = 0
@@ -86,6 +86,13 @@ def missing_extra(package: str, extra: str) -> UserError:
     return UserError(
         f"the package '{package}' is not installed", remedy=f"install it with: pip install 'blendsmith[{extra}]'"
     )
+
+
+def together(errors: Sequence[UserError]) -> UserError:
+    """Return one error that shows every one of `errors`, one block each; a single error is returned as it is."""
+    if len(errors) == 1:
+        return errors[0]
+    return UserError("\n".join(str(error) for error in errors))
 
 
 def _short(value: object, limit: int = 200) -> str:

@@ -1,0 +1,58 @@
+"""The steps that bring a manifest of an earlier version to `schema.VERSION`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from manifests.errors import UserError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MIGRATIONS: Final[Mapping[int, str]] = {}
+"""version -> SQL that turns version - 1 into it."""
+
+
+def schema_sql() -> str:
+    """Return the SQL that makes an empty manifest of the current version."""
+    return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, version: int, where: str) -> None:
+    """Create the schema in an empty database, or migrate an older one, in one transaction.
+
+    Raises UserError when the manifest was written by a newer version than this code knows.
+    """
+    found = _version(connection)
+    if found == version:
+        return
+    if found is not None and found > version:
+        raise UserError(
+            f"the manifest has schema version {found}, this blendsmith knows {version}",
+            where=where,
+            remedy="install a newer blendsmith, or give another manifest folder",
+        )
+    connection.execute("BEGIN")
+    try:
+        if found is None:
+            connection.execute(schema_sql())
+        for step in range((found or version) + 1, version + 1):
+            connection.execute(MIGRATIONS[step])
+        connection.execute("INSERT INTO store.migrations VALUES (?, now()::TIMESTAMP)", [version])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: duckdb.DuckDBPyConnection) -> int | None:
+    exists = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database()"
+        " AND schema_name = 'store' AND table_name = 'migrations'"
+    ).fetchall()
+    if not exists[0][0]:
+        return None
+    rows = connection.execute("SELECT max(version) FROM store.migrations").fetchall()
+    return int(rows[0][0]) if rows[0][0] is not None else None

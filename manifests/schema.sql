@@ -1,0 +1,337 @@
+-- The manifest. Tables live in the schema `store` and are private; the views and macros below are the public contract.
+-- Every statement works on DuckDB 1.4 and 2.x.
+
+CREATE SCHEMA store;
+
+CREATE TABLE store.meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+CREATE TABLE store.migrations (version INTEGER PRIMARY KEY, applied_at TIMESTAMP NOT NULL);
+CREATE TABLE store.stages (
+    stage VARCHAR PRIMARY KEY, kind VARCHAR NOT NULL, key VARCHAR NOT NULL, spec VARCHAR NOT NULL,
+    position INTEGER NOT NULL, seconds DOUBLE NOT NULL, n_rows BIGINT NOT NULL, finished_at TIMESTAMP NOT NULL,
+    CHECK (isfinite(seconds) AND seconds >= 0 AND n_rows >= 0)
+);
+CREATE TABLE store.sources (
+    stage VARCHAR NOT NULL, source VARCHAR NOT NULL UNIQUE, role VARCHAR NOT NULL, uri VARCHAR NOT NULL,
+    revision VARCHAR, licence VARCHAR NOT NULL, non_commercial BOOLEAN NOT NULL, rows BIGINT NOT NULL,
+    samples BIGINT NOT NULL, rejects BIGINT NOT NULL, skipped BIGINT NOT NULL, sha256 VARCHAR NOT NULL,
+    CHECK (role IN ('generalist', 'specialist', 'eval', 'knowledge')), CHECK (rows = samples + rejects)
+);
+CREATE TABLE store.samples (
+    stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, content_id VARCHAR NOT NULL, k64 UBIGINT NOT NULL,
+    source VARCHAR NOT NULL, role VARCHAR NOT NULL, task VARCHAR, prompt VARCHAR NOT NULL, response VARCHAR NOT NULL,
+    system VARCHAR, messages VARCHAR NOT NULL, n_turns INTEGER NOT NULL, n_chars INTEGER NOT NULL,
+    n_tokens INTEGER NOT NULL, licence VARCHAR NOT NULL, meta VARCHAR NOT NULL,
+    CHECK (length(sample_id) = 32 AND length(content_id) = 32),
+    CHECK (role IN ('generalist', 'specialist', 'eval', 'knowledge')),
+    CHECK (n_turns > 0 AND n_chars >= 0 AND n_tokens > 0)
+);
+CREATE TABLE store.rejects (
+    stage VARCHAR NOT NULL, source VARCHAR NOT NULL, line BIGINT NOT NULL, reason VARCHAR NOT NULL,
+    raw_hash VARCHAR NOT NULL, CHECK (length(reason) > 0)
+);
+CREATE TABLE store.decisions (
+    stage VARCHAR NOT NULL, step VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, source VARCHAR NOT NULL,
+    kept BOOLEAN NOT NULL, reason VARCHAR, witness_id VARCHAR, similarity DOUBLE,
+    CHECK (kept OR reason IS NOT NULL), CHECK (witness_id IS NULL OR witness_id <> sample_id),
+    CHECK (similarity IS NULL OR (isfinite(similarity) AND similarity BETWEEN -1 AND 1.000001))
+);
+CREATE TABLE store.scores (
+    stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, scorer VARCHAR NOT NULL, value DOUBLE, status VARCHAR NOT NULL,
+    why VARCHAR, key VARCHAR, CHECK (status IN ('ok', 'abstained', 'failed')),
+    CHECK ((status = 'ok' AND value IS NOT NULL AND isfinite(value)) OR (status <> 'ok' AND value IS NULL))
+);
+CREATE TABLE store.verdicts (
+    stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, judge VARCHAR NOT NULL, p_error DOUBLE, label VARCHAR,
+    defect VARCHAR, claims VARCHAR, evidence VARCHAR, status VARCHAR NOT NULL,
+    CHECK (status IN ('ok', 'abstained', 'failed')), CHECK (label IS NULL OR label IN ('correct', 'wrong')),
+    CHECK ((status = 'ok' AND p_error IS NOT NULL AND isfinite(p_error) AND p_error BETWEEN 0 AND 1)
+        OR (status <> 'ok' AND p_error IS NULL))
+);
+CREATE TABLE store.coverage (
+    stage VARCHAR NOT NULL, target VARCHAR NOT NULL, source VARCHAR NOT NULL, metric VARCHAR NOT NULL, value DOUBLE,
+    CHECK (value IS NULL OR isfinite(value))
+);
+CREATE TABLE store.cells (
+    stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, space VARCHAR NOT NULL, cell INTEGER NOT NULL
+);
+CREATE TABLE store.blends (
+    stage VARCHAR NOT NULL, blend VARCHAR NOT NULL UNIQUE, recipe_name VARCHAR NOT NULL, content_id VARCHAR NOT NULL,
+    recipe VARCHAR NOT NULL, seed BIGINT NOT NULL, n_rows BIGINT NOT NULL, n_samples BIGINT NOT NULL,
+    n_tokens BIGINT NOT NULL, created_at TIMESTAMP NOT NULL, CHECK (n_rows >= n_samples AND n_samples >= 0)
+);
+CREATE TABLE store.members (
+    stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, position BIGINT NOT NULL, sample_id VARCHAR NOT NULL,
+    role VARCHAR NOT NULL, weight DOUBLE NOT NULL, repeats INTEGER NOT NULL, reason VARCHAR NOT NULL,
+    CHECK (role IN ('generalist', 'specialist')), CHECK (isfinite(weight) AND weight > 0 AND repeats > 0)
+);
+CREATE TABLE store.strata (
+    stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, stratum VARCHAR NOT NULL, available BIGINT NOT NULL,
+    requested DOUBLE NOT NULL, taken BIGINT NOT NULL, repeats INTEGER NOT NULL, limited_by VARCHAR,
+    CHECK (isfinite(requested) AND taken >= 0 AND available >= 0)
+);
+CREATE TABLE store.runs (
+    stage VARCHAR NOT NULL, run VARCHAR NOT NULL UNIQUE, blend VARCHAR NOT NULL, trainer VARCHAR NOT NULL,
+    base VARCHAR NOT NULL, seed BIGINT NOT NULL, status VARCHAR NOT NULL, steps BIGINT, tokens BIGINT, seconds DOUBLE,
+    peak_memory BIGINT, content_id VARCHAR, note VARCHAR,
+    CHECK (status IN ('done', 'failed')), CHECK (status = 'failed' OR content_id IS NOT NULL)
+);
+CREATE TABLE store.results (
+    stage VARCHAR NOT NULL, run VARCHAR NOT NULL, task VARCHAR NOT NULL, example_id VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL, value DOUBLE, prediction VARCHAR, CHECK (value IS NULL OR isfinite(value))
+);
+CREATE TABLE store.leaderboard (
+    stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL, mean DOUBLE,
+    ci_low DOUBLE, ci_high DOUBLE, n_examples BIGINT NOT NULL, n_seeds BIGINT NOT NULL,
+    CHECK (mean IS NULL OR isfinite(mean))
+);
+CREATE TABLE store.comparisons (
+    stage VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL, blend_a VARCHAR NOT NULL,
+    blend_b VARCHAR NOT NULL, difference DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p_value DOUBLE,
+    verdict VARCHAR NOT NULL, minimum_detectable DOUBLE,
+    CHECK (verdict IN ('helps', 'hurts', 'cannot tell')), CHECK (p_value IS NULL OR p_value BETWEEN 0 AND 1)
+);
+
+CREATE VIEW stages AS SELECT stage, kind, key, seconds, n_rows, finished_at FROM store.stages ORDER BY position, stage;
+CREATE VIEW sources AS
+    SELECT source, role, uri, revision, licence, non_commercial, rows, samples, rejects, sha256, skipped
+    FROM store.sources;
+CREATE VIEW samples AS
+    SELECT s.sample_id, s.content_id, s.source, s.role, s.task, s.prompt, s.response, s.system, s.messages, s.n_turns,
+        s.n_chars, s.licence, s.meta, d.sample_id IS NULL AS kept, s.n_tokens, s.k64
+    FROM store.samples s LEFT JOIN (SELECT DISTINCT sample_id FROM store.decisions WHERE NOT kept) d USING (sample_id);
+CREATE VIEW rejects AS SELECT source, line, reason, raw_hash FROM store.rejects;
+CREATE VIEW decisions AS SELECT sample_id, step, kept, reason, witness_id, similarity FROM store.decisions;
+CREATE VIEW funnel AS
+    SELECT stage, step, source, count(*) AS n_in, count(*) FILTER (WHERE kept) AS n_kept,
+        count(*) FILTER (WHERE NOT kept) AS n_dropped, CAST(NULL AS VARCHAR) AS reason
+    FROM store.decisions GROUP BY stage, step, source
+    UNION ALL
+    SELECT stage, step, source, NULL, NULL, count(*), reason
+    FROM store.decisions WHERE NOT kept GROUP BY stage, step, source, reason;
+CREATE VIEW scores AS SELECT sample_id, scorer, value, status, why, key FROM store.scores;
+CREATE VIEW verdicts AS
+    SELECT sample_id, judge, p_error, label, defect, claims, evidence, status FROM store.verdicts;
+CREATE VIEW coverage AS SELECT target, source, metric, value FROM store.coverage;
+CREATE VIEW cells AS SELECT sample_id, space, cell FROM store.cells;
+CREATE VIEW blends AS
+    SELECT blend, content_id, recipe, seed, n_rows, n_samples, n_tokens, created_at, recipe_name FROM store.blends;
+CREATE VIEW blend_members AS
+    SELECT blend, position, sample_id, role, weight, repeats, reason FROM store.members;
+CREATE VIEW composition AS
+    SELECT m.blend, s.source, m.role, s.task, sum(m.repeats)::BIGINT AS n_rows,
+        sum(m.repeats) / sum(sum(m.repeats)) OVER (PARTITION BY m.blend) AS share
+    FROM store.members m JOIN store.samples s USING (sample_id) GROUP BY m.blend, s.source, m.role, s.task;
+CREATE VIEW strata AS SELECT blend, stratum, available, requested, taken, repeats, limited_by FROM store.strata;
+CREATE VIEW runs AS
+    SELECT run, blend, trainer, base, seed, status, steps, tokens, seconds, peak_memory, content_id, note
+    FROM store.runs;
+CREATE VIEW results AS SELECT run, task, example_id, metric, value, prediction FROM store.results;
+CREATE VIEW leaderboard AS
+    SELECT blend, task, metric, mean, ci_low, ci_high, n_examples, n_seeds FROM store.leaderboard;
+CREATE VIEW comparisons AS
+    SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable
+    FROM store.comparisons;
+
+CREATE MACRO blend(name) AS TABLE
+    SELECT m.blend, m.position, m.sample_id, m.role, m.weight, m.repeats, m.reason, s.source, s.task, s.prompt,
+        s.response, s.messages, s.licence
+    FROM blend_members m JOIN samples s USING (sample_id)
+    WHERE m.blend = name OR split_part(m.blend, '@', 1) = name ORDER BY m.blend, m.position;
+CREATE MACRO blend_diff(a, b) AS TABLE
+    SELECT coalesce(x.sample_id, y.sample_id) AS sample_id,
+        CASE WHEN x.sample_id IS NULL THEN 'added' WHEN y.sample_id IS NULL THEN 'removed'
+            WHEN x.repeats <> y.repeats OR x.weight <> y.weight THEN 'changed' ELSE 'same' END AS change,
+        x.repeats AS repeats_a, y.repeats AS repeats_b, x.weight AS weight_a, y.weight AS weight_b
+    FROM (SELECT * FROM blend_members WHERE blend = a) x FULL JOIN (SELECT * FROM blend_members WHERE blend = b) y
+    USING (sample_id) ORDER BY change, sample_id;
+CREATE MACRO why(id) AS TABLE
+    SELECT s.sample_id, w.what, w.name, w.detail, w.value FROM samples s JOIN (
+        SELECT sample_id, 1 AS rank, 'source' AS what, source AS name, role AS detail, NULL::DOUBLE AS value FROM samples
+        UNION ALL
+        SELECT sample_id, 2, CASE WHEN kept THEN 'kept' ELSE 'dropped' END, step,
+            concat_ws(', witness ', reason, witness_id), similarity FROM decisions
+        UNION ALL
+        SELECT sample_id, 3, 'score', scorer, concat_ws(': ', status, why), value FROM scores
+        UNION ALL
+        SELECT sample_id, 4, 'blend', blend, reason, weight * repeats FROM blend_members
+    ) w USING (sample_id) WHERE starts_with(s.sample_id, id) ORDER BY s.sample_id, w.rank, w.name;
+CREATE MACRO compare(a, b) AS TABLE
+    SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable
+    FROM comparisons WHERE blend_a = a AND blend_b = b
+    UNION ALL
+    SELECT task, metric, blend_b, blend_a, -difference, -ci_high, -ci_low, p_value,
+        CASE verdict WHEN 'helps' THEN 'hurts' WHEN 'hurts' THEN 'helps' ELSE verdict END, minimum_detectable
+    FROM comparisons WHERE blend_a = b AND blend_b = a;
+CREATE MACRO coverage_of(name) AS TABLE
+    WITH held AS (
+        SELECT DISTINCT m.blend, c.space, c.cell FROM blend_members m JOIN cells c USING (sample_id)
+        WHERE m.role = 'generalist' AND (m.blend = name OR split_part(m.blend, '@', 1) = name)
+    ), wanted AS (
+        SELECT c.space, s.source AS target, c.cell, count(*) AS n FROM cells c JOIN samples s USING (sample_id)
+        WHERE s.role IN ('specialist', 'eval') GROUP BY ALL
+    )
+    SELECT b.blend, w.space, w.target,
+        sum(w.n) FILTER (WHERE h.cell IS NOT NULL) / sum(w.n) AS cell_recall, sum(w.n)::BIGINT AS n_target
+    FROM wanted w CROSS JOIN (SELECT DISTINCT blend FROM held) b
+    LEFT JOIN held h ON h.blend = b.blend AND h.space = w.space AND h.cell = w.cell
+    GROUP BY b.blend, w.space, w.target ORDER BY b.blend, w.target;
+
+COMMENT ON VIEW stages IS 'Every finished stage; a stage whose key is here is not run again';
+COMMENT ON COLUMN stages.stage IS 'Name of the stage, such as curate:2:fuzzy';
+COMMENT ON COLUMN stages.kind IS 'read, curate, score, cells, mix, base, train, measure or compare';
+COMMENT ON COLUMN stages.key IS 'Hash of its spec, its inputs'' keys and its code''s version';
+COMMENT ON COLUMN stages.seconds IS 'Wall time it took';
+COMMENT ON COLUMN stages.n_rows IS 'Rows it wrote';
+COMMENT ON COLUMN stages.finished_at IS 'When it was committed (UTC)';
+COMMENT ON VIEW sources IS 'One row per source of the job';
+COMMENT ON COLUMN sources.source IS 'Name given in the job';
+COMMENT ON COLUMN sources.role IS 'generalist, specialist, eval or knowledge';
+COMMENT ON COLUMN sources.uri IS 'File or hub id it was read from';
+COMMENT ON COLUMN sources.revision IS 'Pinned revision of a hub id';
+COMMENT ON COLUMN sources.licence IS 'Licence as given in the job';
+COMMENT ON COLUMN sources.non_commercial IS 'True when the licence forbids commercial use';
+COMMENT ON COLUMN sources.rows IS 'Rows read: samples + rejects';
+COMMENT ON COLUMN sources.samples IS 'Rows that became samples';
+COMMENT ON COLUMN sources.rejects IS 'Rows that did not, each in rejects with its reason';
+COMMENT ON COLUMN sources.sha256 IS 'Hash of the bytes read';
+COMMENT ON COLUMN sources.skipped IS 'Rows that select or limit left out of the source';
+COMMENT ON VIEW samples IS 'Every row read, kept or not';
+COMMENT ON COLUMN samples.sample_id IS 'Hash of (content_id, source, occurrence), 32 hex digits';
+COMMENT ON COLUMN samples.content_id IS 'Hash of the messages, 32 hex digits';
+COMMENT ON COLUMN samples.source IS 'Source it came from';
+COMMENT ON COLUMN samples.role IS 'generalist, specialist, eval or knowledge';
+COMMENT ON COLUMN samples.task IS 'Task it belongs to, NULL when unknown';
+COMMENT ON COLUMN samples.prompt IS 'Turns before the last answer, system excluded';
+COMMENT ON COLUMN samples.response IS 'The last answer';
+COMMENT ON COLUMN samples.system IS 'System turns, NULL when none';
+COMMENT ON COLUMN samples.messages IS 'JSON list of {role, content}';
+COMMENT ON COLUMN samples.n_turns IS 'Number of messages';
+COMMENT ON COLUMN samples.n_chars IS 'Characters of all messages';
+COMMENT ON COLUMN samples.licence IS 'Licence of its source or row';
+COMMENT ON COLUMN samples.meta IS 'JSON object: references, choices, user columns';
+COMMENT ON COLUMN samples.kept IS 'False once a step has dropped it';
+COMMENT ON COLUMN samples.n_tokens IS 'Estimate: UTF-8 bytes / 4';
+COMMENT ON COLUMN samples.k64 IS '64-bit key that sampling hashes with a seed';
+COMMENT ON VIEW rejects IS 'Rows that are not samples';
+COMMENT ON COLUMN rejects.source IS 'Source it came from';
+COMMENT ON COLUMN rejects.line IS 'Line or row, from 1';
+COMMENT ON COLUMN rejects.reason IS 'Why it is not a sample';
+COMMENT ON COLUMN rejects.raw_hash IS 'Hash of its raw bytes';
+COMMENT ON VIEW decisions IS 'What each step decided on each sample it saw';
+COMMENT ON COLUMN decisions.sample_id IS 'The sample';
+COMMENT ON COLUMN decisions.step IS 'Step, by its place and kind in the job';
+COMMENT ON COLUMN decisions.kept IS 'False when the step dropped it';
+COMMENT ON COLUMN decisions.reason IS 'Why it was dropped, or a remark';
+COMMENT ON COLUMN decisions.witness_id IS 'The sample kept in its stead, or the eval row it overlaps';
+COMMENT ON COLUMN decisions.similarity IS 'Similarity to the witness, 0 to 1';
+COMMENT ON VIEW funnel IS 'Rows in, kept and dropped per step and source';
+COMMENT ON COLUMN funnel.stage IS 'Stage that decided';
+COMMENT ON COLUMN funnel.step IS 'Step, by its place and kind in the job';
+COMMENT ON COLUMN funnel.source IS 'Source of the rows';
+COMMENT ON COLUMN funnel.n_in IS 'Rows the step saw (NULL in rows with a reason)';
+COMMENT ON COLUMN funnel.n_kept IS 'Rows it kept (NULL in rows with a reason)';
+COMMENT ON COLUMN funnel.n_dropped IS 'Rows it dropped, in all or for this reason';
+COMMENT ON COLUMN funnel.reason IS 'NULL for the total, else one reason of dropping';
+COMMENT ON VIEW scores IS 'One number per sample and scorer, or the reason for its absence';
+COMMENT ON COLUMN scores.sample_id IS 'The sample';
+COMMENT ON COLUMN scores.scorer IS 'Name of the scorer';
+COMMENT ON COLUMN scores.value IS 'Finite number, NULL unless status is ok';
+COMMENT ON COLUMN scores.status IS 'ok, abstained or failed';
+COMMENT ON COLUMN scores.why IS 'Why it abstained or failed';
+COMMENT ON COLUMN scores.key IS 'Key of the call in the cache';
+COMMENT ON VIEW verdicts IS 'What a judge said of each sample';
+COMMENT ON COLUMN verdicts.sample_id IS 'The sample';
+COMMENT ON COLUMN verdicts.judge IS 'Name of the judge in the job';
+COMMENT ON COLUMN verdicts.p_error IS 'Probability that the row is factually wrong, 0 to 1';
+COMMENT ON COLUMN verdicts.label IS 'correct or wrong at the judge''s threshold';
+COMMENT ON COLUMN verdicts.defect IS 'Class of the defect';
+COMMENT ON COLUMN verdicts.claims IS 'JSON list of claims with a verdict each';
+COMMENT ON COLUMN verdicts.evidence IS 'JSON list of evidence';
+COMMENT ON COLUMN verdicts.status IS 'ok, abstained or failed';
+COMMENT ON VIEW coverage IS 'How well a source covers a target, as numbers';
+COMMENT ON COLUMN coverage.target IS 'Specialist or eval source or task';
+COMMENT ON COLUMN coverage.source IS 'Source measured, or pool for all generalist rows';
+COMMENT ON COLUMN coverage.metric IS 'Name of the number';
+COMMENT ON COLUMN coverage.value IS 'Its value';
+COMMENT ON VIEW cells IS 'The coverage cell of each sample';
+COMMENT ON COLUMN cells.sample_id IS 'The sample';
+COMMENT ON COLUMN cells.space IS 'Embedding and clustering it belongs to';
+COMMENT ON COLUMN cells.cell IS 'Number of the cell';
+COMMENT ON VIEW blends IS 'One row per drawn blend';
+COMMENT ON COLUMN blends.blend IS 'name@seed';
+COMMENT ON COLUMN blends.content_id IS 'Hash of the members in order';
+COMMENT ON COLUMN blends.recipe IS 'JSON of the mixer that drew it';
+COMMENT ON COLUMN blends.seed IS 'Seed of the draw';
+COMMENT ON COLUMN blends.n_rows IS 'Rows with repeats';
+COMMENT ON COLUMN blends.n_samples IS 'Distinct samples';
+COMMENT ON COLUMN blends.n_tokens IS 'Estimated tokens with repeats';
+COMMENT ON COLUMN blends.created_at IS 'When it was drawn (UTC)';
+COMMENT ON COLUMN blends.recipe_name IS 'Name without the seed: what the leaderboard groups by';
+COMMENT ON VIEW blend_members IS 'Which sample is in which blend, and why';
+COMMENT ON COLUMN blend_members.blend IS 'name@seed';
+COMMENT ON COLUMN blend_members.position IS 'Place in training order, from 0';
+COMMENT ON COLUMN blend_members.sample_id IS 'The sample';
+COMMENT ON COLUMN blend_members.role IS 'generalist or specialist';
+COMMENT ON COLUMN blend_members.weight IS 'Weight of its loss';
+COMMENT ON COLUMN blend_members.repeats IS 'How often it is shown in an epoch';
+COMMENT ON COLUMN blend_members.reason IS 'Why it was drawn';
+COMMENT ON VIEW composition IS 'What each blend is made of';
+COMMENT ON COLUMN composition.blend IS 'name@seed';
+COMMENT ON COLUMN composition.source IS 'Source';
+COMMENT ON COLUMN composition.role IS 'generalist or specialist';
+COMMENT ON COLUMN composition.task IS 'Task';
+COMMENT ON COLUMN composition.n_rows IS 'Rows with repeats';
+COMMENT ON COLUMN composition.share IS 'Share of the blend''s rows, 0 to 1';
+COMMENT ON VIEW strata IS 'Requested against taken, per stratum of a blend';
+COMMENT ON COLUMN strata.blend IS 'name@seed';
+COMMENT ON COLUMN strata.stratum IS 'Name of the stratum';
+COMMENT ON COLUMN strata.available IS 'Rows that could be drawn';
+COMMENT ON COLUMN strata.requested IS 'Rows asked for, before rounding and caps';
+COMMENT ON COLUMN strata.taken IS 'Rows drawn';
+COMMENT ON COLUMN strata.repeats IS 'Repeats of each row';
+COMMENT ON COLUMN strata.limited_by IS 'What kept taken below requested, NULL when nothing did';
+COMMENT ON VIEW runs IS 'One fine-tuning of one blend';
+COMMENT ON COLUMN runs.run IS 'Name of the run';
+COMMENT ON COLUMN runs.blend IS 'Blend it was trained on';
+COMMENT ON COLUMN runs.trainer IS 'Kind of the trainer';
+COMMENT ON COLUMN runs.base IS 'Base model';
+COMMENT ON COLUMN runs.seed IS 'Seed of order and initialisation';
+COMMENT ON COLUMN runs.status IS 'done or failed';
+COMMENT ON COLUMN runs.steps IS 'Optimizer steps';
+COMMENT ON COLUMN runs.tokens IS 'Tokens trained on';
+COMMENT ON COLUMN runs.seconds IS 'Wall time of the training';
+COMMENT ON COLUMN runs.peak_memory IS 'Bytes at the peak';
+COMMENT ON COLUMN runs.content_id IS 'Hash of the trained weights';
+COMMENT ON COLUMN runs.note IS 'Why it failed, or what it skipped';
+COMMENT ON VIEW results IS 'One metric of one example under one run; more is always better';
+COMMENT ON COLUMN results.run IS 'The run';
+COMMENT ON COLUMN results.task IS 'Name of the task';
+COMMENT ON COLUMN results.example_id IS 'sample_id of the eval row';
+COMMENT ON COLUMN results.metric IS 'Name of the metric';
+COMMENT ON COLUMN results.value IS 'Finite, or NULL when undefined';
+COMMENT ON COLUMN results.prediction IS 'What the model said, where it generates';
+COMMENT ON VIEW leaderboard IS 'Mean of each metric per recipe, with a 95 % interval over examples and seeds';
+COMMENT ON COLUMN leaderboard.blend IS 'Recipe name';
+COMMENT ON COLUMN leaderboard.task IS 'Name of the task';
+COMMENT ON COLUMN leaderboard.metric IS 'Name of the metric; more is better';
+COMMENT ON COLUMN leaderboard.mean IS 'Mean over examples and seeds';
+COMMENT ON COLUMN leaderboard.ci_low IS 'Lower end of the interval';
+COMMENT ON COLUMN leaderboard.ci_high IS 'Upper end of the interval';
+COMMENT ON COLUMN leaderboard.n_examples IS 'Examples measured';
+COMMENT ON COLUMN leaderboard.n_seeds IS 'Seeds measured';
+COMMENT ON VIEW comparisons IS 'Paired difference of two recipes on the same examples and seeds';
+COMMENT ON COLUMN comparisons.task IS 'Name of the task';
+COMMENT ON COLUMN comparisons.metric IS 'Name of the metric; more is better';
+COMMENT ON COLUMN comparisons.blend_a IS 'Recipe compared';
+COMMENT ON COLUMN comparisons.blend_b IS 'Recipe it is compared with';
+COMMENT ON COLUMN comparisons.difference IS 'Mean of a minus mean of b';
+COMMENT ON COLUMN comparisons.ci_low IS 'Lower end of the 95 % interval';
+COMMENT ON COLUMN comparisons.ci_high IS 'Upper end of the 95 % interval';
+COMMENT ON COLUMN comparisons.p_value IS 'Holm-corrected over the comparisons of the task and metric';
+COMMENT ON COLUMN comparisons.verdict IS 'helps, hurts or cannot tell, of a against b';
+COMMENT ON COLUMN comparisons.minimum_detectable IS 'Smallest difference found with 80 % power at 5 %';
+COMMENT ON MACRO TABLE blend IS 'Rows of a blend (name@seed) or of all seeds of a recipe, with their text';
+COMMENT ON MACRO TABLE blend_diff IS 'Samples added, removed, changed or the same from blend a to blend b';
+COMMENT ON MACRO TABLE why IS 'Everything that happened to a sample (id or a prefix of it)';
+COMMENT ON MACRO TABLE compare IS 'Comparisons of recipe a with recipe b, in that direction';
+COMMENT ON MACRO TABLE coverage_of IS 'Share of each target''s rows whose cell the blend holds';

@@ -1,0 +1,327 @@
+"""The only writer of a manifest, and the reader of its published copy.
+
+The writer works on a private file, `work/manifest.duckdb`, one explicit transaction per stage; after each it publishes
+a copy, `manifest.duckdb`, by write, fsync and rename. Readers open the copy: they can neither block a job nor see half
+of one. The file is written in storage version v1.0.0, which DuckDB 1.4 and 2.x read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import duckdb
+import polars as pl
+
+from manifests import atomic, migrations, schema
+from manifests.errors import BusyError, ConservationError, UserError
+from manifests.names import quote
+
+FILE: Final = "manifest.duckdb"
+TABLES: Final = (
+    "sources", "samples", "rejects", "decisions", "scores", "verdicts", "coverage", "cells", "blends", "members",
+    "strata", "runs", "results", "leaderboard", "comparisons",
+)  # fmt: skip
+LAWS: Final[Mapping[str, str]] = {
+    "rows read = samples + rejects": """
+        SELECT source, rows, coalesce(n, 0) AS samples, coalesce(m, 0) AS rejects FROM store.sources
+        LEFT JOIN (SELECT source, count(*) AS n FROM store.samples GROUP BY 1) USING (source)
+        LEFT JOIN (SELECT source, count(*) AS m FROM store.rejects GROUP BY 1) USING (source)
+        WHERE rows <> coalesce(n, 0) + coalesce(m, 0) OR samples <> coalesce(n, 0) OR rejects <> coalesce(m, 0)""",
+    "sample ids are unique": "SELECT sample_id FROM store.samples GROUP BY 1 HAVING count(*) > 1",
+    "each step decides once on each sample it saw": """
+        SELECT step, count(*), count(DISTINCT sample_id) FROM store.decisions GROUP BY 1
+        HAVING count(*) <> count(DISTINCT sample_id)""",
+    "in = what the step before kept": """
+        WITH counts AS (
+            SELECT d.source, g.position, count(*) AS n_in, count(*) FILTER (WHERE d.kept) AS n_kept
+            FROM store.decisions d JOIN store.stages g USING (stage) GROUP BY ALL
+        ), chained AS (
+            SELECT *, lag(n_kept) OVER (PARTITION BY source ORDER BY position) AS before FROM counts
+        )
+        SELECT c.source, c.position, c.n_in, coalesce(c.before, s.samples) AS expected
+        FROM chained c JOIN store.sources s USING (source) WHERE c.n_in <> coalesce(c.before, s.samples)""",
+    "one score per scorer and sample": """
+        SELECT scorer, count(*) FROM store.scores GROUP BY 1 HAVING count(*) <> count(DISTINCT sample_id)""",
+    "no eval row and no dropped row is in a blend": """
+        SELECT m.blend, m.sample_id FROM store.members m LEFT JOIN store.samples s USING (sample_id)
+        WHERE s.sample_id IS NULL OR s.role NOT IN ('generalist', 'specialist')
+            OR m.sample_id IN (SELECT sample_id FROM store.decisions WHERE NOT kept)""",
+    "a blend holds what it says": """
+        SELECT b.blend, b.n_rows, b.n_samples FROM store.blends b
+        LEFT JOIN (SELECT blend, sum(repeats) AS r, count(*) AS n FROM store.members GROUP BY 1) USING (blend)
+        WHERE b.n_rows <> coalesce(r, 0) OR b.n_samples <> coalesce(n, 0)""",
+}
+"""Law -> SQL that returns the rows that break it."""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A finished stage as it is recorded: `key` decides whether it is run again."""
+
+    stage: str
+    kind: str
+    key: str
+    spec: str
+    position: int
+    seconds: float = 0.0
+
+
+def harden(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close a connection to files, network, extensions and Python variables, and lock it so."""
+    for setting in (
+        "SET autoinstall_known_extensions = false",
+        "SET autoload_known_extensions = false",
+        "SET python_enable_replacements = false",
+        "SET enable_external_access = false",
+        "SET lock_configuration = true",
+    ):
+        connection.execute(setting)
+
+
+class Lock:
+    """The right to write one manifest folder, held by one process at a time; freed by the system when it dies."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the lock of `root`; raise BusyError naming the process that holds it."""
+        root.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise BusyError(
+                "another process writes this manifest",
+                where=str(root),
+                value=f"process {holder}",
+                remedy="wait for it, or read the published manifest meanwhile",
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back."""
+        os.close(self._descriptor)
+
+
+class Store:
+    """The writer of the manifest folder `root`; use it as a context manager.
+
+    Raises BusyError when another process holds the folder, UserError when the file is damaged or too new.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.work = root / "work" / FILE
+        self.published = root / FILE
+
+    def __enter__(self) -> Self:
+        self._lock = Lock(self.root)
+        try:
+            self.work.parent.mkdir(parents=True, exist_ok=True)
+            if not self.work.exists() and self.published.exists():
+                with atomic.replacing(self.work) as temporary:
+                    shutil.copyfile(self.published, temporary)
+            self._connection = duckdb.connect(":memory:")
+            self._connection.execute("SET autoinstall_known_extensions = false")
+            self._connection.execute("SET python_enable_replacements = false")
+            self._attach()
+            migrations.prepare(self._connection, schema.VERSION, str(self.work))
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        self._lock.release()
+
+    def _attach(self) -> None:
+        path = str(self.work).replace("'", "''")
+        try:
+            self._connection.execute(f"ATTACH '{path}' AS manifest (STORAGE_VERSION 'v1.0.0')")
+        except duckdb.Error as error:
+            raise UserError(
+                f"the manifest cannot be opened ({str(error).splitlines()[0]})",
+                where=str(self.work),
+                remedy=f"remove {self.work.parent}: the job goes on from the published copy",
+            ) from error
+        self._connection.execute("USE manifest")
+
+    def keys(self) -> dict[str, str]:
+        """Return stage -> key of every finished stage."""
+        return dict(self._connection.execute("SELECT stage, key FROM store.stages").fetchall())
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """Return the rows of a query over the private tables and the public views."""
+        return _frame(self._connection, sql, parameters)
+
+    def commit(self, record: StageRecord, tables: Mapping[str, pl.DataFrame]) -> int:
+        """Replace all that the stage wrote before by `tables`, check the laws, and record it: all in one transaction.
+
+        Returns the number of rows written. Frames have the columns of their table without `stage`. Raises
+        ConservationError, with nothing written, when a law is broken.
+        """
+        n_rows = sum(frame.height for frame in tables.values())
+        with self._transaction():
+            self._delete([record.stage])
+            self._connection.execute(
+                "INSERT INTO store.stages VALUES (?, ?, ?, ?, ?, ?, ?, now()::TIMESTAMP)",
+                [record.stage, record.kind, record.key, record.spec, record.position, record.seconds, n_rows],
+            )
+            for table, frame in tables.items():
+                self._insert(table, record.stage, frame)
+            broken = [row for row in verify(self._connection).iter_rows(named=True) if not row["ok"]]
+            if broken:
+                raise ConservationError(f"stage {record.stage} breaks a law: {broken[0]['law']}: {broken[0]['detail']}")
+        return n_rows
+
+    def retire(self, stages: Collection[str]) -> None:
+        """Remove stages and all that they wrote, in one transaction."""
+        if stages:
+            with self._transaction():
+                self._delete(sorted(stages))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+
+    def _delete(self, stages: list[str]) -> None:
+        for table in (*TABLES, "stages"):
+            self._connection.execute(f"DELETE FROM store.{quote(table)} WHERE stage IN (SELECT unnest(?))", [stages])  # noqa: S608
+
+    def _insert(self, table: str, stage: str, frame: pl.DataFrame) -> None:
+        if table not in TABLES:
+            raise ConservationError(f"no such table: {table}")
+        if frame.is_empty():
+            return
+        columns = ", ".join(quote(name) for name in frame.columns)
+        self._connection.register("incoming", frame.to_arrow())
+        try:
+            self._connection.execute(
+                f"INSERT INTO store.{quote(table)} (stage, {columns}) SELECT ?, {columns} FROM incoming",  # noqa: S608
+                [stage],
+            )
+        finally:
+            self._connection.unregister("incoming")
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Record facts of the manifest: the job's name and file, the version that wrote it."""
+        with self._transaction():
+            for key, value in sorted(values.items()):
+                self._connection.execute("INSERT OR REPLACE INTO store.meta VALUES (?, ?)", [key, value])
+
+    def publish(self) -> Path:
+        """Replace the published copy by the present state and return its path."""
+        self._connection.execute("CHECKPOINT manifest")
+        self._connection.execute("USE memory")
+        self._connection.execute("DETACH manifest")
+        try:
+            with atomic.replacing(self.published) as temporary:
+                shutil.copyfile(self.work, temporary)
+        finally:
+            self._attach()
+        return self.published
+
+
+def verify(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    """Return (law, ok, detail) for every conservation law, detail being the first row that breaks it."""
+    rows = []
+    for law, sql in LAWS.items():
+        found = connection.execute(f"SELECT * FROM ({sql}) LIMIT 1").fetchall()  # noqa: S608
+        rows.append({"law": law, "ok": not found, "detail": str(found[0]) if found else ""})
+    return pl.DataFrame(rows, schema={"law": pl.String, "ok": pl.Boolean, "detail": pl.String})
+
+
+def _frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]) -> pl.DataFrame:
+    relation = connection.sql(sql, params=list(parameters)) if parameters else connection.sql(sql)
+    return pl.DataFrame() if relation is None else pl.DataFrame(relation.pl())
+
+
+class Manifest:
+    """A reader of a published manifest: its folder or its `manifest.duckdb`; a context manager.
+
+    The connection is read-only and closed to files, network, extensions and Python variables. It keeps the copy that
+    was published when it was opened, whatever a job does meanwhile.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        given = Path(path)
+        self.file = given / FILE if given.is_dir() or given.suffix != ".duckdb" else given
+        self.root = self.file.parent
+        if not self.file.exists():
+            raise UserError("no manifest here", value=str(self.file), remedy="run a job first: blendsmith run JOB")
+        try:
+            self._connection = duckdb.connect(str(self.file), read_only=True)
+        except duckdb.Error as error:
+            raise UserError(
+                f"not a readable manifest ({str(error).splitlines()[0]})",
+                value=str(self.file),
+                remedy="run the job again: the published copy is replaced from the work file",
+            ) from error
+        harden(self._connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def sql(self, query: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """Return the rows of a SQL query over the public views and macros; raise UserError with DuckDB's words."""
+        try:
+            return _frame(self._connection, query, parameters)
+        except duckdb.Error as error:
+            raise UserError(f"the query failed: {error}", remedy="list the views with: SHOW TABLES") from error
+
+    def blend(self, ref: str) -> pl.DataFrame:
+        """Return the rows of a blend (`name@seed`, or a recipe's name for all its seeds) with their text."""
+        known = self.sql("SELECT blend FROM blends ORDER BY blend")["blend"].to_list()
+        if ref not in known and ref not in {name.split("@")[0] for name in known}:
+            raise UserError("no such blend", value=ref, options=known)
+        return self.sql("FROM blend(?)", [ref])
+
+    def why(self, sample_id: str) -> pl.DataFrame:
+        """Return all that happened to a sample, given its id or the first digits of it."""
+        found = self.sql("FROM why(?)", [sample_id])
+        if found.is_empty():
+            raise UserError("no such sample", value=sample_id, remedy="list ids with: SELECT sample_id FROM samples")
+        return found
+
+    def status(self) -> pl.DataFrame:
+        """Return the finished stages in order: stage, kind, seconds, n_rows, finished_at."""
+        return self.sql("SELECT stage, kind, seconds, n_rows, finished_at FROM stages")
+
+    def meta(self) -> dict[str, str]:
+        """Return the facts that the job recorded: its name, its file, the version that wrote it."""
+        return dict(self.sql("SELECT key, value FROM store.meta ORDER BY key").iter_rows())
+
+    def leaderboard(self) -> pl.DataFrame:
+        """Return the leaderboard, best first within each task and metric."""
+        return self.sql("FROM leaderboard ORDER BY task, metric, mean DESC, blend")
+
+    def verify(self) -> pl.DataFrame:
+        """Return (law, ok, detail) for every conservation law."""
+        return verify(self._connection)
