@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 STEPS: Final = Table(
-    "curate",
+    "step",
     "blendsmith.steps",
     {
         "decontaminate": "curate.decontaminate:Decontaminate",

@@ -1,13 +1,13 @@
 """Words, characters and their n-grams as exact integers: what the duplicate and overlap steps compare.
 
-No hash takes part. Every distinct word gets its place in a sorted vocabulary; an n-gram's number is built by pairing two
-shorter grams and numbering the distinct pairs again, so two n-grams have one number exactly when they are the same
-words. A collision, which a 64-bit hash has with probability m^2 / 2^65 over m distinct n-grams, cannot happen.
+No hash takes part. Every distinct word gets its place in a sorted vocabulary; an n-gram's number comes from packing
+shorter grams into one integer and numbering the distinct ones again, so two n-grams have one number exactly when they
+are the same words. There are no collisions: 64-bit hashes of m distinct n-grams have one with probability m^2 / 2^65.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -23,7 +23,8 @@ Unit = Literal["word", "char"]
 WORD: Final = r"[\p{L}\p{N}_]+"
 r"""The words of a text: the runs of Python's `\w`, in the syntax of Polars' regular expressions."""
 CHUNK: Final = 8192
-"""Texts handled at once, so that memory follows the longest chunk and not the corpus."""
+"""Texts whose words are in memory as text at once."""
+_TYPES: Final = {"word": pl.String, "char": pl.UInt32}
 
 Ints = NDArray[np.int64]
 
@@ -39,13 +40,13 @@ def normalise(texts: pl.Series, *, nfc: bool = True, case: bool = False, whitesp
     """Return the texts in one spelling.
 
     `nfc` composes characters (Unicode NFC); `case` folds case (`str.casefold`, composed again after it);
-    `whitespace` makes every run of white space one space and trims the ends.
+    `whitespace` makes every run of white space (Unicode White_Space) one space and trims the ends.
     """
     if nfc:
         texts = texts.str.normalize("NFC")
     if case:
-        form = "NFC" if nfc else None
-        texts = pl.Series(texts.name, [_fold(text, form) for text in texts], dtype=pl.String)
+        texts = pl.Series(texts.name, [text.casefold() for text in texts], dtype=pl.String)
+        texts = texts.str.normalize("NFC") if nfc else texts
     if whitespace:
         texts = texts.str.replace_all(r"\s+", " ").str.strip_chars()
     return texts
@@ -80,75 +81,73 @@ class Grams:
 
 
 @dataclass(frozen=True, eq=False)
-class Lexicon:
-    """Every n-gram of the texts that it was made from, numbered from 0.
+class Stage:
+    """One lengthening of the grams: the pieces at `offsets` are packed into one integer and numbered by `keys`."""
 
-    `short` says what a text of fewer than n units has: the one gram of all its units, or none. A text without any unit
-    has no gram. Characters are those of the lower-case text with single spaces.
-    """
+    offsets: tuple[int, ...]
+    base: int
+    """How many numbers a piece can have."""
+    keys: Ints
+    """The packed pieces that occur, sorted; a key's place is the longer gram's number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lexicon:
+    """Every n-gram of the texts that it was made from, numbered from 0; shorter texts have none."""
 
     n: int
     unit: Unit
-    short: bool
     vocabulary: pl.Series
-    levels: tuple[tuple[int, int, Ints], ...]
-    """Per pairing: how far apart the two grams begin, how many numbers the second can have, the sorted pairs."""
+    stages: tuple[Stage, ...]
 
     @classmethod
-    def of(cls, texts: pl.Series, n: int, unit: Unit = "word", *, short: bool = False) -> Lexicon:
+    def of(cls, texts: pl.Series, n: int, unit: Unit = "word") -> Lexicon:
         """Return the lexicon of the texts' n-grams, n at least 1."""
-        return _build(texts, n, unit, short=short)[0]
+        return _build(texts, n, unit, short=False)[0]
 
     def __len__(self) -> int:
-        """Return how many distinct n-grams there are."""
-        return len(self.levels[-1][2]) if self.levels else len(self.vocabulary) + 1
+        """Return a bound on the numbers in use: every gram's number is below it."""
+        return len(self.stages[-1].keys) if self.stages else len(self.vocabulary) + 1
 
     def grams(self, texts: pl.Series) -> Grams:
         """Return the n-grams of `texts` that the lexicon knows; any others are left out."""
-        parts = [self._chunk(texts[at : at + CHUNK], at) for at in range(0, len(texts), CHUNK)]
-        row = np.concatenate([p[0] for p in parts]) if parts else np.empty(0, np.int64)
-        gram = np.concatenate([p[1] for p in parts]) if parts else np.empty(0, np.int64)
-        return Grams(row, gram, len(texts))
+        parts = [self._chunk(part, at * CHUNK) for at, part in enumerate(_chunks(texts))]
+        return Grams(_joined([p[0] for p in parts]), _joined([p[1] for p in parts]), len(texts))
 
     def _chunk(self, texts: pl.Series, first: int) -> tuple[Ints, Ints]:
-        codes, counts = _codes(texts, self.vocabulary, self.unit)
-        codes, counts = _window(codes, counts, self.n, short=self.short)
-        row = np.repeat(np.arange(first, first + len(counts)), counts)
-        begin = _begins(counts, self.n)
-        for step, base, pairs in self.levels:
-            codes = _lookup(pairs, _paired(codes, step, base))
-        gram = codes[begin]
-        known = gram >= 0
-        return row[begin][known], gram[known]
+        units, counts = _units(texts, self.unit)
+        codes = _known(units, self.vocabulary)
+        for stage in self.stages:
+            codes = _lookup(stage.keys, _packed(codes, stage.offsets, stage.base))
+        found = np.flatnonzero((codes >= 0) & (_room(counts) >= self.n))
+        return np.repeat(np.arange(first, first + len(counts)), counts)[found], codes[found]
 
 
 def grams_of(texts: pl.Series, n: int, unit: Unit = "word") -> Grams:
-    """Return all n-grams of the texts; a text of fewer than n units has the one gram of all its units."""
+    """Return all n-grams of the texts; a text of 1 to n - 1 units has the one gram of all its units."""
     return _build(texts, n, unit, short=True)[1]
 
 
 def _build(texts: pl.Series, n: int, unit: Unit, *, short: bool) -> tuple[Lexicon, Grams]:
     """Return the lexicon of the texts and, from the same pass, their grams."""
-    vocabulary = _vocabulary(texts, unit)
-    parts = [_codes(part, vocabulary, unit) for part in _chunks(texts)]
-    codes = np.concatenate([p[0] for p in parts]) if parts else np.empty(0, np.int64)
-    counts = np.concatenate([p[1] for p in parts]) if parts else np.empty(0, np.int64)
-    codes, counts = _window(codes, counts, n, short=short)
-    row = np.repeat(np.arange(len(counts)), counts)
-    levels: list[tuple[int, int, Ints]] = []
+    vocabulary, codes, counts = _coded(texts, unit)
+    if short:
+        codes, counts = _padded(codes, counts, n)
+    room = _room(counts)
+    stages: list[Stage] = []
     base, length = len(vocabulary) + 1, 1
-    room = counts.repeat(counts) - _place(counts)
     while length < n:
-        step = min(length, n - length)
-        paired = _paired(codes, step, base)
-        length += step
-        paired[room < length] = -1
-        pairs = np.unique(paired[paired >= 0])
-        codes = _lookup(pairs, paired)
-        levels.append((step, base, pairs))
-        base = len(pairs)
-    begin = _begins(counts, n)
-    return Lexicon(n, unit, short, vocabulary, tuple(levels)), Grams(row[begin], codes[begin], len(texts))
+        pieces = max(2, int(63 / math.log2(max(base, 2)) - 1e-9))
+        longer = min(n, length * pieces)
+        offsets = tuple(min(k * length, longer - length) for k in range(-(-longer // length)))
+        packed = _packed(codes, offsets, base)
+        packed[room < longer] = -1
+        codes, keys = _numbered(packed)
+        stages.append(Stage(offsets, base, keys))
+        base, length = max(len(keys), 1), longer
+    begin = np.flatnonzero(room >= n)
+    row = np.repeat(np.arange(len(counts)), counts)[begin]
+    return Lexicon(n, unit, vocabulary, tuple(stages)), Grams(row, codes[begin], len(texts))
 
 
 def _chunks(texts: pl.Series) -> Iterator[pl.Series]:
@@ -156,62 +155,89 @@ def _chunks(texts: pl.Series) -> Iterator[pl.Series]:
         yield texts[at : at + CHUNK]
 
 
-def _vocabulary(texts: pl.Series, unit: Unit) -> pl.Series:
-    """Return the distinct units, sorted."""
-    if unit == "char":
-        points = [np.unique(_points(part)[0]) for part in _chunks(texts)]
-        return pl.Series("unit", np.unique(np.concatenate(points)) if points else [], dtype=pl.Int64)
-    found = [words(part).explode(empty_as_null=False).unique() for part in _chunks(texts)]
-    return (pl.concat(found) if found else pl.Series("unit", [], pl.String)).unique().sort()
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def _codes(texts: pl.Series, vocabulary: pl.Series, unit: Unit) -> tuple[Ints, Ints]:
-    """Return the number of each unit (1 and up, -1 when unknown; 0 is kept for padding) and the units per text."""
-    if unit == "char":
-        points, sizes = _points(texts)
-        found = _lookup(vocabulary.to_numpy(), points)
-        return np.where(found >= 0, found + 1, -1), sizes
-    listed = words(texts)
-    flat = listed.explode(empty_as_null=False)
-    known = flat.cast(pl.Enum(vocabulary), strict=False).to_physical().cast(pl.Int64) + 1
-    return known.fill_null(-1).to_numpy(), listed.list.len().cast(pl.Int64).to_numpy()
+def _coded(texts: pl.Series, unit: Unit) -> tuple[pl.Series, Ints, Ints]:
+    """Return the sorted vocabulary, each unit's place in it counted from 1, and the units per text."""
+    local: list[pl.Series] = []
+    coded: list[Ints] = []
+    sizes: list[Ints] = []
+    for part in _chunks(texts):
+        units, counts = _units(part, unit)
+        distinct = units.unique()
+        local.append(distinct)
+        coded.append(_known(units, distinct))
+        sizes.append(counts)
+    vocabulary = pl.concat(local).unique().sort() if local else pl.Series("unit", [], dtype=_TYPES[unit])
+    for part_codes, distinct in zip(coded, local, strict=True):
+        part_codes[:] = _known(distinct, vocabulary)[part_codes - 1] if len(part_codes) else part_codes
+    return vocabulary, _joined(coded), _joined(sizes)
 
 
-def _points(texts: pl.Series) -> tuple[Ints, Ints]:
-    """Return the code points of the lower-case texts with single spaces, and how many each text has."""
+def _units(texts: pl.Series, unit: Unit) -> tuple[pl.Series, Ints]:
+    """Return the words, or the code points of the lower-case text with single spaces, and how many each text has."""
+    if unit == "word":
+        listed = words(texts)
+        return listed.explode(empty_as_null=False).rename("unit"), listed.list.len().cast(pl.Int64).to_numpy()
     plain = normalise(texts.str.to_lowercase(), nfc=False)
-    flat = np.frombuffer("".join(plain).encode("utf-32-le"), dtype=np.uint32).astype(np.int64)
-    return flat, plain.str.len_chars().cast(pl.Int64).to_numpy()
+    points = np.frombuffer("".join(plain).encode("utf-32-le"), dtype=np.uint32)
+    return pl.Series("unit", points), plain.str.len_chars().cast(pl.Int64).to_numpy()
 
 
-def _window(codes: Ints, counts: Ints, n: int, *, short: bool) -> tuple[Ints, Ints]:
-    """Return the codes with texts of 1 to n - 1 units padded to n by zeros, when such texts are to have a gram."""
+def _known(units: pl.Series, vocabulary: pl.Series) -> Ints:
+    """Return each unit's place in the vocabulary counted from 1; -1 when it is not there."""
+    if units.dtype == pl.String:
+        codes = units.cast(pl.Enum(vocabulary), strict=False).to_physical().cast(pl.Int64) + 1
+        return np.array(codes.fill_null(-1).to_numpy())
+    order = vocabulary.arg_sort().to_numpy().astype(np.int64)
+    found = _lookup(vocabulary.to_numpy()[order].astype(np.int64), units.to_numpy().astype(np.int64))
+    return np.concatenate((order, [-2]))[found] + 1
+
+
+def _padded(codes: Ints, counts: Ints, n: int) -> tuple[Ints, Ints]:
+    """Return the codes with texts of 1 to n - 1 units filled to n by zeros, which no unit has for a code."""
     missing = np.where((counts > 0) & (counts < n), n - counts, 0)
-    if not short or not missing.any():
-        return codes, counts
     total = counts + missing
     padded = np.zeros(int(total.sum()), np.int64)
-    place = _place(counts) + np.repeat(np.cumsum(total) - total, counts)
-    padded[place] = codes
+    padded[np.arange(len(codes)) + np.repeat(np.cumsum(missing) - missing, counts)] = codes
     return padded, total
 
 
-def _place(counts: Ints) -> Ints:
-    """Return 0, 1, 2... within each text."""
-    return np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+def _room(counts: Ints) -> Ints:
+    """Return how many units are left in the text at each unit, itself counted."""
+    return np.repeat(np.cumsum(counts), counts) - np.arange(int(counts.sum()))
 
 
-def _begins(counts: Ints, n: int) -> NDArray[np.bool_]:
-    """Return where an n-gram begins: at least n units are left in the text."""
-    begins: NDArray[np.bool_] = np.repeat(counts, counts) - _place(counts) >= n
-    return begins
+def _packed(codes: Ints, offsets: tuple[int, ...], base: int) -> Ints:
+    """Return the pieces at `offsets` from each place as the digits of one integer; -1 where a piece is unknown.
+
+    Exact while base ** len(offsets) is below 2^63: for two pieces, up to 3 * 10^9 distinct grams.
+    """
+    packed, unknown = codes.copy(), codes < 0
+    for offset in offsets[1:]:
+        later = np.full(len(codes), -1, np.int64)
+        later[: max(len(codes) - offset, 0)] = codes[offset:]
+        packed *= base
+        packed += later
+        unknown |= later < 0
+    packed[unknown] = -1
+    return packed
 
 
-def _paired(codes: Ints, step: int, base: int) -> Ints:
-    """Return `codes[i] * base + codes[i + step]`, -1 where either is unknown; exact below 2^31 distinct grams."""
-    later = np.full(len(codes), -1, np.int64)
-    later[: max(len(codes) - step, 0)] = codes[step:]
-    return np.where((codes < 0) | (later < 0), -1, codes * base + later)
+def _numbered(keys: Ints) -> tuple[Ints, Ints]:
+    """Return each key's place among the distinct keys, and those, sorted; a key of -1 has the place -1."""
+    if not len(keys):
+        return keys, keys
+    order = np.argsort(keys)
+    ordered = keys[order]
+    first = np.empty(len(keys), np.bool_)
+    first[0] = ordered[0] >= 0
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    places = np.empty(len(keys), np.int64)
+    places[order] = np.cumsum(first) - 1
+    return places, ordered[first]
 
 
 def _lookup(known: Ints, keys: Ints) -> Ints:
@@ -220,8 +246,3 @@ def _lookup(known: Ints, keys: Ints) -> Ints:
         return np.full(len(keys), -1, np.int64)
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.where(known[place] == keys, place, -1)
-
-
-def _fold(text: str, form: Literal["NFC"] | None) -> str:
-    folded = text.casefold()
-    return unicodedata.normalize(form, folded) if form else folded

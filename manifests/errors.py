@@ -45,7 +45,7 @@ class UserError(BlendsmithError):
             parts[0] += f": {_short(value)}"
         if self.options and value is not _UNSET:
             close = nearest(str(value), self.options)
-            parts.append(f"did you mean '{close}'?" if close else f"valid: {', '.join(sorted(self.options))}")
+            parts.append(f"did you mean '{close}'?" if close else _listed(self.options))
         if remedy:
             parts.append(remedy)
         super().__init__("\n  ".join(parts))
@@ -93,6 +93,12 @@ def together(errors: Sequence[UserError]) -> UserError:
     if len(errors) == 1:
         return errors[0]
     return UserError("\n".join(str(error) for error in errors))
+
+
+def _listed(options: Iterable[str], most: int = 12) -> str:
+    """Return the valid names in order, `most` of them at the most."""
+    names = sorted(map(str, options))
+    return f"valid: {', '.join(names[:most])}" + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def _short(value: object, limit: int = 200) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,11 @@ MIGRATIONS: Final[Mapping[int, str]] = {}
 def schema_sql() -> str:
     """Return the SQL that makes an empty manifest of the current version."""
     return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+
+
+def utc() -> datetime:
+    """Return the present time in UTC without a zone, as the manifest's TIMESTAMP columns hold it."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, version: int, where: str) -> None:
@@ -40,7 +46,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, version: int, where: str) -> 
             connection.execute(schema_sql())
         for step in range((found or version) + 1, version + 1):
             connection.execute(MIGRATIONS[step])
-        connection.execute("INSERT INTO store.migrations VALUES (?, now()::TIMESTAMP)", [version])
+        connection.execute("INSERT INTO store.migrations VALUES (?, ?)", [version, utc()])
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

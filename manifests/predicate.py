@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import duckdb
 import polars as pl
@@ -32,6 +33,9 @@ POOL_COLUMNS: Final[Mapping[str, str]] = {
 }
 """Columns that every predicate may use; a scorer adds one DOUBLE column of its name."""
 
+_UNSTABLE: Final = frozenset({"hash", "current_time", "current_timestamp", "localtime", "localtimestamp"})
+"""Refused besides what DuckDB calls unstable: `hash` gives other values in other versions, the rest are aliases."""
+
 
 def score_column(scorer: str) -> str:
     """Return the pool column of a scorer: its name with dashes as underscores."""
@@ -47,11 +51,19 @@ def check_where(predicate: str, columns: Mapping[str, str]) -> None:
 
 
 def select(frame: pl.DataFrame, predicate: str) -> frozenset[str]:
-    """Return the sample_ids of the rows of `frame` for which `predicate` is true (not NULL)."""
+    """Return the sample_ids of the rows of `frame` for which `predicate` is true (not NULL).
+
+    Raises UserError when it is not a condition, or fails on a row (a CAST of text that is no number).
+    """
     with duckdb.connect(":memory:") as connection:
         connection.register("incoming", frame.to_arrow())
         connection.execute("CREATE TABLE pool AS SELECT * FROM incoming")
-        rows = _filter(connection, predicate, tuple(frame.columns)).project("sample_id").fetchall()
+        kept = _filter(connection, predicate, tuple(frame.columns)).project("sample_id")
+        try:
+            rows = kept.fetchall()
+        except duckdb.Error as error:
+            reason = str(error).split("\n")[0]
+            raise UserError(f"where fails on a row ({reason})", value=predicate, remedy="use TRY_CAST") from error
     return frozenset(row[0] for row in rows)
 
 
@@ -59,6 +71,7 @@ def _filter(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tupl
     from manifests.store import harden
 
     harden(connection)
+    _refuse_unstable(connection, predicate, columns)
     try:
         return connection.table("pool").filter(predicate)
     except duckdb.Error as error:
@@ -69,3 +82,36 @@ def _filter(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tupl
         raise UserError(
             f"where is not one SQL condition ({reason})", value=predicate, remedy="write it as in: p_error < 0.3"
         ) from error
+
+
+def _refuse_unstable(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tuple[str, ...]) -> None:
+    """Raise UserError for a function whose value differs from run to run: the blend would differ too."""
+    unstable = {
+        name
+        for (name,) in connection.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+        ).fetchall()
+    } | _UNSTABLE
+    statement = f"SELECT 1 FROM pool WHERE {predicate}"  # noqa: S608 - parsed, never run
+    tree = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()[0][0]
+    for name in _named(json.loads(tree)):
+        if name in unstable and name not in columns:
+            raise UserError(
+                "where may not use a function whose value changes from run to run",
+                value=name,
+                remedy="the same job must draw the same blend; sampling has its own seeds",
+            )
+
+
+def _named(node: Any) -> Iterator[str]:  # noqa: ANN401 - a parse tree in JSON
+    """Yield every function and column named in a parse tree, in lower case."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _named(item)
+    elif isinstance(node, dict):
+        if node.get("class") == "FUNCTION":
+            yield str(node["function_name"]).lower()
+        if node.get("class") == "COLUMN_REF":
+            yield str(node["column_names"][-1]).lower()
+        for item in node.values():
+            yield from _named(item)

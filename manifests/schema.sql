@@ -87,7 +87,7 @@ CREATE TABLE store.leaderboard (
 CREATE TABLE store.comparisons (
     stage VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL, blend_a VARCHAR NOT NULL,
     blend_b VARCHAR NOT NULL, difference DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p_value DOUBLE,
-    verdict VARCHAR NOT NULL, minimum_detectable DOUBLE,
+    verdict VARCHAR NOT NULL, minimum_detectable DOUBLE, n_examples BIGINT NOT NULL, n_seeds BIGINT NOT NULL,
     CHECK (verdict IN ('helps', 'hurts', 'cannot tell')), CHECK (p_value IS NULL OR p_value BETWEEN 0 AND 1)
 );
 
@@ -129,7 +129,8 @@ CREATE VIEW results AS SELECT run, task, example_id, metric, value, prediction F
 CREATE VIEW leaderboard AS
     SELECT blend, task, metric, mean, ci_low, ci_high, n_examples, n_seeds FROM store.leaderboard;
 CREATE VIEW comparisons AS
-    SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable
+    SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable,
+        n_examples, n_seeds
     FROM store.comparisons;
 
 CREATE MACRO blend(name) AS TABLE
@@ -330,6 +331,8 @@ COMMENT ON COLUMN comparisons.ci_high IS 'Upper end of the 95 % interval';
 COMMENT ON COLUMN comparisons.p_value IS 'Holm-corrected over the comparisons of the task and metric';
 COMMENT ON COLUMN comparisons.verdict IS 'helps, hurts or cannot tell, of a against b';
 COMMENT ON COLUMN comparisons.minimum_detectable IS 'Smallest difference found with 80 % power at 5 %';
+COMMENT ON COLUMN comparisons.n_examples IS 'Examples that both recipes were measured on';
+COMMENT ON COLUMN comparisons.n_seeds IS 'Seeds that both recipes were run with';
 COMMENT ON MACRO TABLE blend IS 'Rows of a blend (name@seed) or of all seeds of a recipe, with their text';
 COMMENT ON MACRO TABLE blend_diff IS 'Samples added, removed, changed or the same from blend a to blend b';
 COMMENT ON MACRO TABLE why IS 'Everything that happened to a sample (id or a prefix of it)';

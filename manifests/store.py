@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,16 @@ LAWS: Final[Mapping[str, str]] = {
         )
         SELECT c.source, c.position, c.n_in, coalesce(c.before, s.samples) AS expected
         FROM chained c JOIN store.sources s USING (source) WHERE c.n_in <> coalesce(c.before, s.samples)""",
+    "no step sees a row that an earlier one dropped": """
+        SELECT d.sample_id, d.step FROM store.decisions d JOIN store.stages g USING (stage) JOIN (
+            SELECT sample_id, min(position) AS dropped FROM store.decisions JOIN store.stages USING (stage)
+            WHERE NOT kept GROUP BY 1
+        ) USING (sample_id) WHERE g.position > dropped""",
+    "every decision, score, verdict and cell is of a sample": """
+        SELECT sample_id FROM (
+            SELECT sample_id FROM store.decisions UNION ALL SELECT sample_id FROM store.scores
+            UNION ALL SELECT sample_id FROM store.verdicts UNION ALL SELECT sample_id FROM store.cells
+        ) ANTI JOIN store.samples USING (sample_id)""",
     "one score per scorer and sample": """
         SELECT scorer, count(*) FROM store.scores GROUP BY 1 HAVING count(*) <> count(DISTINCT sample_id)""",
     "no eval row and no dropped row is in a blend": """
@@ -125,31 +136,33 @@ class Store:
 
     def __enter__(self) -> Self:
         self._lock = Lock(self.root)
+        self._connection = duckdb.connect(":memory:")
         try:
             self.work.parent.mkdir(parents=True, exist_ok=True)
             if not self.work.exists() and self.published.exists():
                 with atomic.replacing(self.work) as temporary:
                     shutil.copyfile(self.published, temporary)
-            self._connection = duckdb.connect(":memory:")
             self._connection.execute("SET autoinstall_known_extensions = false")
             self._connection.execute("SET python_enable_replacements = false")
             self._attach()
             migrations.prepare(self._connection, schema.VERSION, str(self.work))
         except BaseException:
-            self._lock.release()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._connection.close()
         self._lock.release()
 
     def _attach(self) -> None:
-        path = str(self.work).replace("'", "''")
         try:
-            self._connection.execute(f"ATTACH '{path}' AS manifest (STORAGE_VERSION 'v1.0.0')")
+            self._connection.execute(f"ATTACH {_text(str(self.work))} AS manifest (STORAGE_VERSION 'v1.0.0')")
         except duckdb.Error as error:
             raise UserError(
                 f"the manifest cannot be opened ({str(error).splitlines()[0]})",
@@ -174,14 +187,15 @@ class Store:
         """
         n_rows = sum(frame.height for frame in tables.values())
         with self._transaction():
-            self._delete([record.stage])
-            self._connection.execute(
-                "INSERT INTO store.stages VALUES (?, ?, ?, ?, ?, ?, ?, now()::TIMESTAMP)",
-                [record.stage, record.kind, record.key, record.spec, record.position, record.seconds, n_rows],
-            )
+            again = record.stage in self.keys()
+            if again:
+                self._delete([record.stage])
+            values = [*vars(record).values(), n_rows, migrations.utc()]
+            self._connection.execute("INSERT INTO store.stages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             for table, frame in tables.items():
                 self._insert(table, record.stage, frame)
-            broken = [row for row in verify(self._connection).iter_rows(named=True) if not row["ok"]]
+            checked = verify(self._connection, TABLES if again else tables)
+            broken = [row for row in checked.iter_rows(named=True) if not row["ok"]]
             if broken:
                 raise ConservationError(f"stage {record.stage} breaks a law: {broken[0]['law']}: {broken[0]['detail']}")
         return n_rows
@@ -213,13 +227,11 @@ class Store:
             return
         columns = ", ".join(quote(name) for name in frame.columns)
         self._connection.register("incoming", frame.to_arrow())
-        try:
-            self._connection.execute(
-                f"INSERT INTO store.{quote(table)} (stage, {columns}) SELECT ?, {columns} FROM incoming",  # noqa: S608
-                [stage],
-            )
-        finally:
-            self._connection.unregister("incoming")
+        self._connection.execute(
+            f"INSERT INTO store.{quote(table)} (stage, {columns}) SELECT ?, {columns} FROM incoming",  # noqa: S608
+            [stage],
+        )
+        self._connection.unregister("incoming")
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Record facts of the manifest: the job's name and file, the version that wrote it."""
@@ -240,10 +252,12 @@ class Store:
         return self.published
 
 
-def verify(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-    """Return (law, ok, detail) for every conservation law, detail being the first row that breaks it."""
+def verify(connection: duckdb.DuckDBPyConnection, tables: Collection[str] = TABLES) -> pl.DataFrame:
+    """Return (law, ok, detail) for every conservation law on `tables`, detail being the first row that breaks it."""
     rows = []
     for law, sql in LAWS.items():
+        if not set(re.findall(r"store\.(\w+)", sql)).intersection(tables):
+            continue
         found = connection.execute(f"SELECT * FROM ({sql}) LIMIT 1").fetchall()  # noqa: S608
         rows.append({"law": law, "ok": not found, "detail": str(found[0]) if found else ""})
     return pl.DataFrame(rows, schema={"law": pl.String, "ok": pl.Boolean, "detail": pl.String})
@@ -252,6 +266,36 @@ def verify(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 def _frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]) -> pl.DataFrame:
     relation = connection.sql(sql, params=list(parameters)) if parameters else connection.sql(sql)
     return pl.DataFrame() if relation is None else pl.DataFrame(relation.pl())
+
+
+def _open(file: Path) -> duckdb.DuckDBPyConnection:
+    """Return a hardened connection of its own to the file as it is now, attached read-only.
+
+    `duckdb.connect(file)` would share one instance per path within the process, so that a reader opened after a
+    publication would see the copy from before it; DuckDB 1.4 also refuses to attach one spelling of a path twice.
+    """
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute(f"SET temp_directory = {_text(f'{file}.tmp')}")
+        for spelling in range(64):
+            path = f"{file.parent.resolve()}/{'./' * spelling}{file.name}"
+            try:
+                connection.execute(f"ATTACH {_text(path)} AS manifest (READ_ONLY)")
+                break
+            except duckdb.BinderException as error:
+                if "already attached" not in str(error) or spelling == 63:
+                    raise
+        connection.execute("USE manifest")
+        harden(connection)
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _text(value: str) -> str:
+    """Return a SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 class Manifest:
@@ -268,14 +312,13 @@ class Manifest:
         if not self.file.exists():
             raise UserError("no manifest here", value=str(self.file), remedy="run a job first: blendsmith run JOB")
         try:
-            self._connection = duckdb.connect(str(self.file), read_only=True)
+            self._connection = _open(self.file)
         except duckdb.Error as error:
             raise UserError(
                 f"not a readable manifest ({str(error).splitlines()[0]})",
                 value=str(self.file),
                 remedy="run the job again: the published copy is replaced from the work file",
             ) from error
-        harden(self._connection)
 
     def __enter__(self) -> Self:
         return self

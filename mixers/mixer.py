@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
 
@@ -31,11 +31,14 @@ class Pool:
     `samples`: the kept generalist and specialist samples, ordered by sample_id: sample_id, k64, source, role, task,
     n_chars, n_tokens, licence, non_commercial, every scorer's value as a column of its name, `p_error` (null where not
     judged), `cell` (Int32, null without a coverage space). `target`: the same columns for the specialist and eval rows
-    that state what the target looks like, with their cells (never drawn from).
+    that state what the target looks like, with their cells (never drawn from). `select`: SQL predicate to the
+    sample_ids of `samples` that satisfy it, by SQL's rules: a row whose value is NULL, such as the `p_error` of a row
+    not judged, satisfies neither `p_error < 0.3` nor its opposite.
     """
 
     samples: pl.DataFrame
     target: pl.DataFrame
+    select: Callable[[str], frozenset[str]]
 
 
 @runtime_checkable

@@ -36,12 +36,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One evaluation example: the turns of the prompt, the acceptable answers, the options when there are any."""
+    """One evaluation example: the turns of the prompt, the acceptable answers, the options when there are any.
+
+    `source` is the text that a rewriting task starts from, where it is not the whole of the last user turn.
+    """
 
     example_id: str
     messages: tuple[tuple[str, str], ...]
     references: tuple[str, ...]
     choices: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Fitted:
     """What a run did.
 
     `content_id` is the hash of the weights it saved, `seconds` wall time, `peak_memory` bytes of the process (or of the
-    GPU), `tokens` the tokens trained on (padding excluded), `log` the (step, loss) pairs recorded.
+    GPU), `tokens` the tokens trained on (padding excluded), `log` the (step, loss) pairs recorded. `skipped` counts the
+    rows that could not be trained on, `truncated` those whose prompt was shortened.
     """
 
     path: Path
@@ -59,6 +64,8 @@ class Fitted:
     seconds: float
     peak_memory: int
     log: tuple[tuple[int, float], ...] = ()
+    skipped: int = 0
+    truncated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +102,19 @@ class Trainer(Protocol):
     base: str | Base
     steps: int
 
-    def fit(self, rows: Sequence[Row], base: Path | str, seed: int, out: Path, context: Context) -> Fitted:
-        """Train on `rows` from `base` into the folder `out`; an interrupted fit in `out` is resumed bit for bit."""
+    def fit(
+        self,
+        rows: Sequence[Row],
+        base: Path | str,
+        seed: int,
+        out: Path,
+        context: Context,
+        tags: Mapping[str, str] | None = None,
+    ) -> Fitted:
+        """Train on `rows` from `base` into the folder `out`; an interrupted fit in `out` is resumed bit for bit.
+
+        Weights of another run in `out` are replaced. `tags` are written into the metadata of the weights.
+        """
         ...
 
 
@@ -137,10 +155,16 @@ class Request:
 
     run: str
     trainer: Mapping[str, Any]
-    """`component.spec_of` of the trainer, from which the worker makes it again."""
+    """The trainer as `worker.describe` gives it (`component.spec_of` plus inert fields), to be made again."""
     base: str
     seed: int
     rows: tuple[Row, ...]
     out: Path
     tags: Mapping[str, str] = field(default_factory=dict)
     """Written into the weights' metadata: blend id, recipe."""
+    tasks: tuple[tuple[Mapping[str, Any], tuple[Example, ...]], ...] = ()
+    """What to measure afterwards: each task as `worker.describe` gives it, and its examples."""
+    stop: Path | None = None
+    """A file whose existence asks the worker to stop: it writes a checkpoint and raises `errors.Interrupted`."""
+    threads: int = 1
+    """CPU threads of torch while measuring; fitting has the trainer's own."""

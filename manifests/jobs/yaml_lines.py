@@ -109,6 +109,10 @@ def _at(file: str, text: str, position: int) -> str:
     return f"{file}:{text.count(chr(10), 0, position) + 1}"
 
 
+def _line(event: events.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
 def _syntax(error: yaml.MarkedYAMLError, file: str) -> UserError:
     mark = error.problem_mark or error.context_mark
     where = f"{file}:{mark.line + 1}" if mark else file
@@ -144,27 +148,27 @@ class _Builder:
         return value
 
     def _where(self, event: events.Event) -> str:
-        return f"{self.file}:{event.start_mark.line + 1}"
+        return f"{self.file}:{_line(event)}"
 
     def _refuse(self, what: str, event: events.Event, value: object, remedy: str) -> None:
         self.errors.append(UserError(what, where=self._where(event), value=value, remedy=remedy))
 
     def _value(self, event: events.Event, stream: Iterator[events.Event], path: Path_) -> Any:  # noqa: ANN401
-        self.lines.setdefault(path, event.start_mark.line + 1)
+        self.lines.setdefault(path, _line(event))
         if len(path) > MAX_DEPTH:
             raise UserError(f"nested deeper than {MAX_DEPTH}", where=self._where(event), remedy="make it flatter")
-        if isinstance(event, events.AliasEvent):
-            self._refuse("an alias", event, f"*{event.anchor}", "write the value out")
+        if not isinstance(event, events.ScalarEvent | events.CollectionStartEvent):
+            self._refuse("an alias", event, f"*{getattr(event, 'anchor', '')}", "write the value out")
             return None
         if event.anchor is not None:
             self._refuse("an anchor", event, f"&{event.anchor}", "remove it and write values out")
         if event.tag is not None:
             self._refuse("a tag", event, event.tag, "remove it: a job holds plain values only")
-        if isinstance(event, events.MappingStartEvent):
-            return self._mapping(stream, path)
-        if isinstance(event, events.SequenceStartEvent):
-            return self._sequence(stream, path)
-        return self._scalar(event)
+        if isinstance(event, events.ScalarEvent):
+            return self._scalar(event)
+        return (
+            self._mapping(stream, path) if isinstance(event, events.MappingStartEvent) else self._sequence(stream, path)
+        )
 
     def _sequence(self, stream: Iterator[events.Event], path: Path_) -> tuple[Any, ...]:
         items: list[Any] = []
@@ -181,7 +185,7 @@ class _Builder:
             if isinstance(event, events.MappingEndEvent):
                 break
             key = self._key(event)
-            line = event.start_mark.line + 1
+            line = _line(event)
             inner = next(stream)
             if key in first:
                 self._refuse(

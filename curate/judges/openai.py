@@ -1,0 +1,248 @@
+"""Any OpenAI-compatible server, such as `vllm serve`, asked over HTTP."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Annotated, Any, ClassVar, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from curate.judges import OK, Call, Menu, Reply, failed
+from curate.judges.http import Client, Fault, Gone
+from manifests.component import COMPONENT, Context
+from manifests.errors import UserError
+
+TOP: Final = 20
+"""Alternatives asked for: the most that vLLM and others give by default."""
+_TOO_LONG: Final = ("maximum context", "context length", "max_model_len", "too long", "longer than")
+_REFUSED: Final = (401, 403, 404)
+
+
+@dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class OpenAI:
+    """Asks a server that completes text and returns the log-probabilities of the first token's 20 likeliest values.
+
+    The request holds no grammar: under one the probabilities are renormalised over the menu, and a model that wants to
+    say something else could not be told from one that is sure. A label outside the 20 counts as probability 0; the
+    error is at most that of the 20th.
+    """
+
+    kind: ClassVar[str] = "openai"
+    version: ClassVar[int] = 1
+    cached: ClassVar[bool] = True
+    inert: ClassVar[frozenset[str]] = frozenset({"url", "api_key_env", "timeout", "retries", "backoff", "concurrency"})
+
+    url: str
+    """Address of the server, such as http://127.0.0.1:8000/v1; no user name or password in it."""
+    model: str
+    """Model id; the server must list it under /v1/models."""
+    revision: str = ""
+    """Any text; change it when the weights behind the id change, so that stored answers are not used."""
+    chat: bool = False
+    """Use /v1/chat/completions in place of /v1/completions."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key."""
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds to wait for one answer."""
+    retries: Annotated[int, Field(ge=0)] = 5
+    """Further attempts after 408, 425, 429, 5xx, a lost connection, a time-out or an unreadable body."""
+    backoff: Annotated[float, Field(ge=0)] = 0.5
+    """Seconds before the first further attempt; doubled each time, at most 60; Retry-After wins."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Connections at once."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.username or parts.password:
+            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            raise UserError(
+                "the judge's url holds a password",
+                value=bare,
+                remedy="put the key into a variable, named by api_key_env",
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise UserError(
+                "not the url of a server", value=self.url, remedy="give one such as http://127.0.0.1:8000/v1"
+            )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the model id, `revision` and the endpoint's kind; where the server runs does not matter."""
+        return {
+            "kind": self.kind,
+            "version": self.version,
+            "model": self.model,
+            "revision": self.revision,
+            "chat": self.chat,
+        }
+
+    @contextmanager
+    def open(self, menu: Menu, context: Context) -> Iterator[OpenAISession]:
+        """Check that the server answers, lists the model and returns probabilities; raise UserError otherwise."""
+        stop = threading.Event()
+        client = Client(self.url, self._key(), self.timeout, self.retries, self.backoff, stop)
+        session = OpenAISession(self, client, menu, context)
+        try:
+            session.start()
+            yield session
+        finally:
+            stop.set()
+            client.close()
+
+    def _key(self) -> str | None:
+        if self.api_key_env is None:
+            return None
+        if not os.environ.get(self.api_key_env):
+            raise UserError("the environment variable with the API key is not set", value=self.api_key_env)
+        return os.environ[self.api_key_env]
+
+
+class OpenAISession:
+    """A server that was found to work."""
+
+    def __init__(self, judge: OpenAI, client: Client, menu: Menu, context: Context) -> None:
+        self._judge, self._client, self._context = judge, client, context
+        self._labels = tuple(label.strip() for label in menu.labels) if judge.chat else menu.labels
+        self._extra: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}} if judge.chat else {}
+
+    def start(self) -> None:
+        """Ask for the list of models and for one completion."""
+        try:
+            listed = self._client.get("/models")
+        except Fault as fault:
+            if fault.status not in (404, 405):
+                raise self._unusable(fault) from fault
+        else:
+            names = [item.get("id") for item in listed.get("data") or () if isinstance(item, dict)]
+            if self._judge.model not in names:
+                raise UserError(
+                    f"the server at {self._judge.url} does not serve the model",
+                    value=self._judge.model,
+                    options=[str(name) for name in names],
+                )
+        try:
+            body = self._probe()
+            read_probabilities(body, self._labels)
+        except Fault as fault:
+            raise self._unusable(fault) from fault
+        except ValueError as error:
+            raise UserError(
+                "the server returns no token probabilities", value=self._judge.url, remedy=f"its reply: {error}"
+            ) from error
+
+    def ask(self, calls: Sequence[Call]) -> Iterator[list[Reply]]:
+        """Yield replies as they come; raise UserError when the server can no longer be reached."""
+        self._client.stop.clear()
+        pool = ThreadPoolExecutor(self._judge.concurrency, thread_name_prefix="judge")
+        waiting = iter(calls)
+        running: set[Future[Reply]] = set()
+        try:
+            while True:
+                for call in waiting:
+                    running.add(pool.submit(self._answer, call))
+                    if len(running) >= 2 * self._judge.concurrency:
+                        break
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield [future.result() for future in done if future.exception() is None]
+                for future in done:
+                    future.result()
+        finally:
+            self._client.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _answer(self, call: Call) -> Reply:
+        try:
+            body, seconds = self._client.timed_post(self._path, self._request(call.prompt))
+            pair = read_probabilities(body, self._labels)
+        except Gone as gone:
+            raise UserError(
+                f"the judge's server cannot be reached any more ({gone}); finished calls are kept",
+                value=self._judge.url,
+                remedy="start it again and run the same command",
+            ) from gone
+        except Fault as fault:
+            if fault.status in _REFUSED:
+                raise self._unusable(fault) from fault
+            long = fault.status in (400, 413, 422) and any(hint in fault.detail.lower() for hint in _TOO_LONG)
+            return failed(call.key, f"too long: {fault}" if long else f"server: {fault}")
+        except ValueError as error:
+            return failed(call.key, f"malformed: {error}")
+        usage = body["usage"] if isinstance(body.get("usage"), dict) else {}
+        return Reply(
+            key=call.key,
+            status=OK,
+            probabilities=pair,
+            finish=str(body["choices"][0].get("finish_reason")),
+            tokens_in=_count(usage.get("prompt_tokens")),
+            tokens_out=_count(usage.get("completion_tokens")),
+            seconds=seconds,
+        )
+
+    def _probe(self) -> dict[str, Any]:
+        """Return a first answer; a server that refuses vLLM's own field is asked without it from then on."""
+        try:
+            return self._client.post(self._path, self._request("The sky is blue. Verdict:"))
+        except Fault as fault:
+            if fault.status not in (400, 422) or not self._extra:
+                raise
+            self._extra = {}
+            return self._client.post(self._path, self._request("The sky is blue. Verdict:"))
+
+    @property
+    def _path(self) -> str:
+        return "/chat/completions" if self._judge.chat else "/completions"
+
+    def _request(self, prompt: str) -> dict[str, Any]:
+        common = {"model": self._judge.model, "max_tokens": 1, "temperature": 0, **self._extra}
+        if self._judge.chat:
+            turns = [{"role": "user", "content": prompt}]
+            return {**common, "messages": turns, "logprobs": True, "top_logprobs": TOP}
+        return {**common, "prompt": prompt, "logprobs": TOP}
+
+    def _unusable(self, fault: Fault) -> UserError:
+        what = "refuses the key" if fault.status in (401, 403) else "cannot be used"
+        return UserError(
+            f"the judge's server {what} ({fault})",
+            value=self._judge.url,
+            remedy="set api_key_env" if fault.status in (401, 403) else "check that it runs: curl URL/models",
+        )
+
+
+def read_probabilities(body: Mapping[str, Any], labels: Sequence[str]) -> tuple[float, float]:
+    """Return the labels' probabilities from a completion or chat completion.
+
+    A token counts for a label when it is the label's beginning, or the whole label and more, and says nothing of the
+    other: so alternative tokenisations of a label add up. Raise ValueError when the body is not of that form.
+    """
+    try:
+        found = body["choices"][0]["logprobs"]
+        if "content" in found:
+            pairs = [(str(item["token"]), float(item["logprob"])) for item in found["content"][0]["top_logprobs"]]
+        else:
+            pairs = [(str(token), float(value)) for token, value in found["top_logprobs"][0].items()]
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        msg = f"no label probabilities in {str(body)[:200]!r}"
+        raise ValueError(msg) from error
+    if not pairs or any(math.isnan(value) or value > 0.01 for _, value in pairs):
+        msg = f"not log-probabilities: {pairs[:3]!r}"
+        raise ValueError(msg)
+    sums = [0.0, 0.0]
+    for token, value in pairs:
+        hits = [i for i, label in enumerate(labels) if token and label.startswith(token)]
+        if len(hits) == 1:
+            sums[hits[0]] += math.exp(value)
+    return min(sums[0], 1.0), min(sums[1], 1.0)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

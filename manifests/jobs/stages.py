@@ -1,0 +1,129 @@
+"""The stages of a job and their keys: what is the same is skipped, what changed is run again.
+
+A stage's key is the hash of its spec, its inputs' keys and its component's version. Training is keyed by the content of
+the blend, not by how it was drawn: a changed recipe that draws the same rows trains nothing again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from manifests.component import spec_of
+from manifests.names import canonical_json, digest, stage_key
+
+if TYPE_CHECKING:
+    from manifests.jobs.spec import Job
+
+VERSION: Final = 1
+"""Version of the job runner's own part in a stage's output; raise it when that changes."""
+
+EXPENSIVE: Final = ("train", "measure", "compare")
+"""Kinds kept until their new key is known, even when what came before them changed."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One unit of work: `name` is its place in the manifest, `component` does it, `seed` is a blend's or run's."""
+
+    name: str
+    kind: str
+    component: Any
+    key: str
+    position: int
+    spec: str
+    seed: int = 0
+    parent: str = ""
+    """Name of the stage it works on: the blend of a run, the run of a measurement."""
+
+
+@dataclass
+class _Builder:
+    """Collects stages in order and hands out positions."""
+
+    stages: list[Stage]
+
+    def add(self, name: str, component: Any, inputs: Iterable[str], *, seed: int = 0, parent: str = "") -> Stage:  # noqa: ANN401 - any component
+        kind = name.split(":", 1)[0]
+        spec = {**(spec_of(component) if hasattr(component, "kind") else {"value": component}), "seed": seed}
+        key = stage_key(kind, spec, tuple(inputs), VERSION)
+        stage = Stage(name, kind, component, key, len(self.stages), canonical_json(spec), seed, parent)
+        self.stages.append(stage)
+        return stage
+
+
+def step_label(position: int, kind: str) -> str:
+    """Return how a curate entry is called in the manifest: its place in the job, from 1, and its kind."""
+    return f"{position}-{kind}"
+
+
+def data_stages(job: Job) -> list[Stage]:
+    """Return the stages up to the blends and the base model; their keys follow from the job and its files alone."""
+    builder = _Builder([])
+    reads = {
+        source.name: builder.add(f"read:{source.name}", source, (_fingerprint(job, source),)) for source in job.sources
+    }
+    steps: list[Stage] = []
+    scores: list[Stage] = []
+    for position, entry in enumerate(job.curate, 1):
+        roles = (*entry.roles, *getattr(entry, "needs", ()))
+        inputs = [*_keys(reads, job, roles), *(s.key for s in steps)]
+        label = step_label(position, entry.kind)
+        if hasattr(entry, "decide"):
+            steps.append(builder.add(f"step:{label}", entry, inputs))
+        else:
+            said = digest(entry.identity()) if hasattr(entry, "identity") else ""
+            scores.append(builder.add(f"score:{label}", entry, [*inputs, said]))
+    curated = [*_keys(reads, job, ("generalist", "specialist")), *(s.key for s in steps)]
+    cells: dict[Any, Stage] = {}
+    for space in _spaces(job):
+        cells[space] = builder.add(f"cells:{space.name}", space, [*curated, *_keys(reads, job, ("eval",))])
+    mixes: dict[str, Stage] = {}
+    for mixer in job.mix:
+        for seed in mixer.seeds:
+            inputs = [*curated, *(s.key for s in scores)]
+            space = getattr(mixer, "space", None)
+            if space is not None:
+                inputs.append(cells[space].key)
+            like = getattr(mixer, "like", None)
+            if like is not None:
+                inputs.append(mixes[f"{like}@{seed}"].key)
+            ref = f"{mixer.name}@{seed}"
+            mixes[ref] = builder.add(f"mix:{ref}", mixer, inputs, seed=seed)
+    if job.train is not None and hasattr(job.train.base, "build"):
+        builder.add("base:scratch", job.train.base, curated)
+    return builder.stages
+
+
+def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], base: str) -> list[Stage]:
+    """Return the stages after the blends; `content` maps a blend's ref to its content id, `base` names the base."""
+    builder = _Builder(list(data))
+    if job.train is None:
+        return []
+    reads = {source.name: stage for source, stage in zip(job.sources, data, strict=False)}
+    measures: list[Stage] = []
+    for ref in content:
+        seed = int(ref.rsplit("@", 1)[1])
+        train = builder.add(f"train:{ref}", job.train, (content[ref], base), seed=seed, parent=ref)
+        for task in job.measure:
+            inputs = (train.key, *(reads[s.name].key for s in job.sources if s.role == "eval"))
+            measures.append(builder.add(f"measure:{ref}:{task.name}", task, inputs, parent=ref))
+    if measures:
+        builder.add("compare:all", [list(pair) for pair in job.compare], [m.key for m in measures])
+    return builder.stages[len(data) :]
+
+
+def _keys(reads: Mapping[str, Stage], job: Job, roles: Iterable[str]) -> list[str]:
+    wanted = set(roles)
+    return [reads[source.name].key for source in job.sources if source.role in wanted]
+
+
+def _spaces(job: Job) -> list[Any]:
+    spaces = [mixer.space for mixer in job.mix if getattr(mixer, "space", None) is not None]
+    return sorted(set(spaces), key=lambda space: space.name)
+
+
+def _fingerprint(job: Job, source: Any) -> str:  # noqa: ANN401 - curate.sources.Source
+    found: str = source.fingerprint(job.data, (job.root, job.data))
+    return found

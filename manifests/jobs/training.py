@@ -1,0 +1,198 @@
+"""The stages after the blends: base, runs and measurements in worker processes, then the comparison."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from manifests import schema
+from manifests.component import Context
+from manifests.errors import ContaminationError, Interrupted
+from manifests.jobs import rows
+from manifests.jobs.stages import Stage
+from manifests.names import digest, digest_bytes
+
+if TYPE_CHECKING:
+    from manifests.jobs.spec import Job
+    from manifests.store import Store
+    from trainers.trainer import Fitted, Measured, Request
+
+Tables = dict[str, pl.DataFrame]
+
+
+def base_identity(job: Job, data: Sequence[Stage]) -> str:
+    """Return what identifies the base model: the key of its stage, the fingerprint of a folder, or the hub id."""
+    built = [stage.key for stage in data if stage.kind == "base"]
+    if built or job.train is None:
+        return built[0] if built else ""
+    folder = Path(str(job.train.base))
+    return folder_fingerprint(folder) if folder.is_dir() else str(job.train.base)
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Return the hash of a model folder: each file's name and size, and the bytes of files up to 1 MiB."""
+    parts: list[list[Any]] = []
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        size = file.stat().st_size
+        parts.append([str(file.relative_to(folder)), size, digest_bytes(file.read_bytes()) if size <= 1 << 20 else ""])
+    return digest(parts)
+
+
+def base_path(job: Job, data: Sequence[Stage], root: Path) -> str:
+    """Return the folder or hub id that runs start from."""
+    built = [stage.key for stage in data if stage.kind == "base"]
+    if built:
+        return str(root / "bases" / built[0])
+    assert job.train is not None  # noqa: S101 - only called for jobs that train
+    return str(job.train.base)
+
+
+def check_contamination(job: Job, store: Store, context: Context) -> None:
+    """Raise ContaminationError when a row of any blend overlaps an eval row (law 7), whatever the job's own steps."""
+    from curate.decontaminate import Decontaminate
+
+    own = [entry for entry in job.curate if isinstance(entry, Decontaminate)]
+    check = own[0] if own else Decontaminate()
+    members = store.query("SELECT DISTINCT sample_id FROM store.members")
+    samples = rows.kept(store, ("generalist", "specialist")).join(members, on="sample_id", how="semi")
+    found = check.decide(samples, {"eval": rows.kept(store, ("eval",))}, context).filter(~pl.col("kept"))
+    if found.height:
+        first = found.sort("sample_id").row(0, named=True)
+        raise ContaminationError(
+            f"{found.height} rows of the blends overlap eval rows; the first is {first['sample_id']}",
+            value=f"eval row {first['witness_id']}",
+            remedy="add {kind: decontaminate} to the job's curate steps",
+        )
+
+
+class Workers:
+    """Worker processes that fit and measure; each keeps its imports between runs and dies with this process."""
+
+    def __init__(self, count: int, stop: Path) -> None:
+        """Prepare `count` processes, started on first use; the file `stop` asks them to stop."""
+        self.stop = stop
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+        stop.unlink(missing_ok=True)
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:  # noqa: ANN401 - any picklable call
+        """Run `work(*arguments)` in a worker."""
+        if self._pool is None:
+            from trainers.worker import start
+
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._count, mp_context=spawn, initializer=start)
+        return self._pool.submit(work, *arguments)
+
+    def gather(
+        self, futures: Mapping[Future[Any], Stage], context: Context, each: Callable[[Stage, Any], None]
+    ) -> None:
+        """Call `each(stage, result)` in this process as results come; stop all when the user asked to.
+
+        `result` is what the worker returned or the exception it raised.
+        """
+        left = set(futures)
+        while left:
+            finished, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in sorted(finished, key=lambda f: futures[f].position):
+                if not future.cancelled():
+                    error = future.exception()
+                    each(futures[future], error if error is not None else future.result())
+            context.progress(len(futures) - len(left), len(futures))
+            if context.stopping() and left:
+                self.stop.touch()
+                for future in left:
+                    future.cancel()
+                wait(left)
+                raise Interrupted("stopped between training steps; the same command goes on from here")
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self.stop.parent.mkdir(parents=True, exist_ok=True)
+            self.stop.touch()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self.stop.unlink(missing_ok=True)
+
+
+@contextmanager
+def workers(count: int, root: Path) -> Iterator[Workers]:
+    """Give worker processes for the manifest folder `root`, ended on leaving."""
+    held = Workers(max(1, count), root / "work" / "stop")
+    try:
+        yield held
+    finally:
+        held.close()
+
+
+def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Request:
+    """Return all that a worker needs to fit the run of a train stage, or to measure the run of a measure stage."""
+    from trainers.trainer import Request
+    from trainers.worker import describe
+
+    head = store.query("SELECT content_id, recipe FROM store.blends WHERE blend = ?", [stage.parent]).row(0)
+    measured = stage.kind == "measure"
+    return Request(
+        run=stage.parent,
+        trainer=describe(job.train),
+        base=base,
+        seed=stage.seed,
+        rows=() if measured else rows.training_rows(store, stage.parent),
+        out=store.root / "runs" / stage.parent,
+        tags={"blend": stage.parent, "blend_content_id": str(head[0]), "recipe": str(head[1]), "key": stage.key},
+        tasks=((describe(stage.component), rows.examples(store, stage.component)),) if measured else (),
+        stop=stop,
+    )
+
+
+def run_tables(job: Job, stage: Stage, base: str, fitted: Fitted | None, note: str) -> Tables:
+    """Return the row that records a run: done with its figures, or failed with the reason."""
+    assert job.train is not None  # noqa: S101 - only called for jobs that train
+    row = {
+        "run": stage.parent,
+        "blend": stage.parent,
+        "trainer": job.train.kind,
+        "base": job.train.base if isinstance(job.train.base, str) else f"{job.train.base.kind}:{Path(base).name}",
+        "seed": stage.seed,
+        "status": "failed" if fitted is None else "done",
+        "steps": fitted.steps if fitted else None,
+        "tokens": fitted.tokens if fitted else None,
+        "seconds": fitted.seconds if fitted else None,
+        "peak_memory": fitted.peak_memory if fitted else None,
+        "content_id": fitted.content_id if fitted else None,
+        "note": note or None,
+    }
+    return {"runs": pl.DataFrame([row], infer_schema_length=None)}
+
+
+def result_tables(stage: Stage, found: Sequence[tuple[str, Measured]]) -> Tables:
+    """Return the per-example results of a measure stage."""
+    measured = [value for _, value in found]
+    columns = {
+        "run": [stage.parent] * len(found),
+        "task": [name for name, _ in found],
+        "example_id": [m.example_id for m in measured],
+        "metric": [m.metric for m in measured],
+        "value": [m.value for m in measured],
+        "prediction": [m.prediction for m in measured],
+    }
+    return {"results": schema.frame(columns, schema.RESULTS)}
+
+
+def compare_tables(job: Job, store: Store) -> Tables:
+    """Return the leaderboard and the comparisons over every result in the store."""
+    from trainers.compare import comparisons, leaderboard
+
+    results = store.query(
+        "SELECT b.recipe_name AS blend, b.seed AS seed, r.task, r.metric, r.example_id, r.value FROM store.results r"
+        " JOIN store.runs u USING (run) JOIN store.blends b ON b.blend = u.blend"
+        " ORDER BY r.task, r.metric, b.recipe_name, b.seed, r.example_id"
+    )
+    pairs = list(job.compare) or None
+    return {"leaderboard": leaderboard(results), "comparisons": comparisons(results, pairs)}

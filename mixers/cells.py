@@ -1,0 +1,214 @@
+"""Coverage cells: the regions of an embedding space, and numbers for how well the pool covers a target.
+
+Vectors are rounded to whole multiples of 1/2048. Dot products of such unit vectors stay below 2^24, where float32
+arithmetic is exact, and all else is integer or correctly rounded arithmetic: the same vectors give the same cells for
+any row order, thread count, batch size and BLAS library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from manifests import schema
+from manifests.errors import UserError
+from manifests.names import digest, k64, sampling_key
+
+POOL: Final = "pool"
+"""Stands for all generalist sources in the `source` column of a coverage frame."""
+_SCALE: Final = 2048
+_CHUNK: Final = 8192
+_VERSION: Final = 1
+
+Vectors = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Which embedding (`curate.embed`) is cut into how many cells by a clustering of which seed."""
+
+    encoder: str
+    cells: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """12 hex digits that change with any field and with the clustering's version."""
+        return digest([self.encoder, self.cells, self.seed, _VERSION])[:12]
+
+
+def assign(vectors: Vectors, ids: Sequence[str], is_target: Mask, k: int, seed: int) -> NDArray[np.int32]:
+    """Return the cell, 0..k-1, of each unit row of `vectors` (n, d), in the rows' order.
+
+    Spherical k-means (Dhillon and Modha, 2001) on at most 20,000 rows: target rows up to half of them, so that a small
+    target is resolved as finely as the pool, then other rows, each by the sampling key of its id. Fewer cells are used
+    when there are fewer distinct rows.
+    """
+    if not len(ids):
+        return np.zeros(0, dtype=np.int32)
+    grid = rounded(vectors)
+    return nearest(grid, fit(grid[_fitted(ids, is_target, seed)], k, seed))
+
+
+def rounded(vectors: Vectors) -> Vectors:
+    """Return unit rows as whole multiples of 1/2048, held as float32 integers; raise UserError when not unit rows."""
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    if not np.isfinite(norms).all() or (norms > 1.01).any():
+        raise UserError("vectors are not unit rows", value=float(norms.max()), remedy="divide each by its length")
+    return np.asarray(np.rint(vectors * np.float32(_SCALE)), dtype=np.float32)
+
+
+def _fitted(ids: Sequence[str], is_target: Mask, seed: int, most: int = 20_000) -> Ints:
+    """Return the places of the rows to fit on, in the order of their keys."""
+    keys = sampling_key(np.array([k64(i) for i in ids], dtype=np.uint64), seed, "cells")
+    order = np.lexsort((np.asarray(ids, dtype=str), keys))
+    target, other = order[is_target[order]], order[~is_target[order]]
+    chosen = target[: max(most // 2, most - other.size)]
+    chosen = np.concatenate([chosen, other[: most - chosen.size]])
+    return np.asarray(chosen[np.lexsort((np.asarray(ids, dtype=str)[chosen], keys[chosen]))], dtype=np.int64)
+
+
+def fit(grid: Vectors, k: int, seed: int, iterations: int = 25) -> Vectors:
+    """Return at most `k` unit centroids (k, d), rounded, of rounded rows (n, d); the rows' order fixes the result.
+
+    Starts from k-means++ (Arthur and Vassilvitskii, 2007), with distance 1 - cosine. A cell that loses every row is
+    moved to the row furthest from its own centroid.
+    """
+    centroids = _spread(grid, k, seed)
+    before = np.full(len(grid), -1, dtype=np.int32)
+    for _ in range(iterations):
+        cell, similarity = _best(grid, centroids)
+        if np.array_equal(cell, before):
+            break
+        before = cell
+        centroids = _centres(grid, cell, similarity, centroids)
+    return centroids
+
+
+def _spread(grid: Vectors, k: int, seed: int) -> Vectors:
+    """Return k-means++ starting rows: each drawn with odds proportional to its distance from those before it."""
+    draws = sampling_key(np.arange(k, dtype=np.uint64), seed, "k-means++")
+    chosen = [int(draws[0] % np.uint64(len(grid)))]
+    apart = _apart(grid, grid[chosen[0]])
+    while len(chosen) < k and (total := int(apart.sum())) > 0:
+        ahead = np.cumsum(apart)
+        place = int(np.searchsorted(ahead, int(draws[len(chosen)]) % total, side="right"))
+        chosen.append(place)
+        apart = np.minimum(apart, _apart(grid, grid[place]))
+    return grid[chosen]
+
+
+def _apart(grid: Vectors, row: Vectors) -> Ints:
+    """Return 1 - cosine of each row to `row`, in units of 1/2048^2; equal rows are 0 apart."""
+    apart = np.maximum(_SCALE * _SCALE - (grid @ row).astype(np.int64), 0)
+    apart[(grid == row).all(axis=1)] = 0
+    return apart
+
+
+def _centres(grid: Vectors, cell: NDArray[np.int32], similarity: Vectors, old: Vectors) -> Vectors:
+    order = np.argsort(cell, kind="stable")
+    present, starts = np.unique(cell[order], return_index=True)
+    sums = np.zeros(old.shape, dtype=np.int64)
+    sums[present] = np.add.reduceat(grid[order].astype(np.int64), starts, axis=0)
+    length = np.sqrt((sums * sums).sum(axis=1).astype(np.float64))
+    centres = old.copy()
+    moved = length > 0
+    centres[moved] = np.rint(sums[moved] * (_SCALE / length[moved])[:, None]).astype(np.float32)
+    empty = np.setdiff1d(np.arange(len(old)), present)
+    centres[empty] = grid[np.argsort(similarity, kind="stable")[: empty.size]]
+    return centres
+
+
+def nearest(grid: Vectors, centroids: Vectors) -> NDArray[np.int32]:
+    """Return the cell of each rounded row: the centroid of greatest dot product, the first of equals."""
+    return _best(grid, centroids)[0]
+
+
+def _best(grid: Vectors, centroids: Vectors) -> tuple[NDArray[np.int32], Vectors]:
+    cells, similarities = np.empty(len(grid), dtype=np.int32), np.empty(len(grid), dtype=np.float32)
+    for start in range(0, len(grid), _CHUNK):
+        dots = grid[start : start + _CHUNK] @ centroids.T
+        cells[start : start + _CHUNK] = dots.argmax(axis=1)
+        similarities[start : start + _CHUNK] = dots.max(axis=1)
+    return cells, similarities
+
+
+def coverage(samples: pl.DataFrame, vectors: Vectors, k: int, seed: int = 0) -> pl.DataFrame:
+    """Return `schema.COVERAGE`: how well the pool covers each specialist and eval source and task, all in 0..1.
+
+    `samples` has sample_id, source, role, task and cell (0..k-1); `vectors` (n, d) are its unit rows in order. For each
+    generalist source and for `pool`, all of them:
+    `cell_recall`: share of the target's rows whose cell holds at least 5 of the source's rows;
+    `overlap`: sum over cells of min(share of the target, share of the source): 1 = same distribution;
+    `knn_recall`: share of the target's rows (at most 500, by sampling key) that have a row of the source within the
+    radius, which is the median distance between a target row and its nearest fellow; absent for a target of one row.
+    For `pool` only: `breadth`, the entropy of the target's cells / log k (small targets read low: at most log n/log k).
+    """
+    grid = rounded(vectors)
+    cell = samples["cell"].to_numpy().astype(np.int64)
+    pool = _pool(samples)
+    held = {name: np.bincount(cell[rows], minlength=k) for name, rows in pool.items()}
+    rows: list[dict[str, Any]] = []
+    for target, mine in _targets(samples):
+        counts = np.bincount(cell[mine], minlength=k)
+        numbers = [(POOL, "breadth", _entropy(counts) / float(np.log(max(k, 2))))]
+        for source, others in held.items():
+            numbers.append((source, "cell_recall", float(counts[others >= 5].sum() / counts.sum())))
+            numbers.append((source, "overlap", float(np.minimum(counts / counts.sum(), others / others.sum()).sum())))
+        near = _by_key(samples, mine, seed)[:500]
+        numbers += [(source, "knn_recall", value) for source, value in _knn(grid, near, pool).items()]
+        rows += [{"target": target, "source": s, "metric": m, "value": v} for s, m, v in numbers]
+    return schema.frame(rows, schema.COVERAGE).sort("target", "metric", "source")
+
+
+def _pool(samples: pl.DataFrame) -> dict[str, Ints]:
+    """Return the places of each generalist source's rows, and of all of them as `pool`."""
+    generalist = (samples["role"] == "generalist").to_numpy()
+    source = samples["source"].to_numpy()
+    names = sorted(set(source[generalist]))
+    found = {name: np.flatnonzero(generalist & (source == name)) for name in names}
+    return {POOL: np.flatnonzero(generalist), **found} if names else {}
+
+
+def _targets(samples: pl.DataFrame) -> Iterator[tuple[str, Ints]]:
+    """Give the places of the rows of each specialist and eval source, and of each of their tasks."""
+    asked = samples["role"].is_in(["specialist", "eval"])
+    for column in ("source", "task"):
+        others = set(samples.filter(asked)["source"]) if column == "task" else set()
+        for name in sorted(set(samples.filter(asked)[column].drop_nulls()) - others):
+            yield name, np.flatnonzero((asked & (samples[column] == name)).fill_null(value=False).to_numpy())
+
+
+def _by_key(samples: pl.DataFrame, places: Ints, seed: int) -> Ints:
+    ids = samples["sample_id"].to_numpy()[places].astype(str)
+    keys = sampling_key(np.array([k64(i) for i in ids], dtype=np.uint64), seed, "coverage")
+    return np.asarray(places[np.lexsort((ids, keys))], dtype=np.int64)
+
+
+def _entropy(counts: Ints) -> float:
+    share = counts[counts > 0] / counts.sum()
+    return max(0.0, float(-(share * np.log(share)).sum()))
+
+
+def _knn(grid: Vectors, target: Ints, pool: Mapping[str, Ints]) -> dict[str, float]:
+    if target.size < 2:
+        return {}
+    own = grid[target] @ grid[target].T
+    np.fill_diagonal(own, -np.inf)
+    radius = np.median(own.max(axis=1))
+    reach: dict[str, Vectors] = {}
+    for source, places in pool.items():
+        best = np.full(target.size, -np.inf, dtype=np.float32)
+        for start in range(0, places.size if source != POOL else 0, _CHUNK):
+            best = np.maximum(best, (grid[target] @ grid[places[start : start + _CHUNK]].T).max(axis=1))
+        reach[source] = best
+    if POOL in reach:
+        reach[POOL] = np.max([reach[source] for source in reach], axis=0)
+    return {source: float((best >= radius).mean()) for source, best in reach.items()}

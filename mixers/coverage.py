@@ -1,0 +1,136 @@
+"""Draws the generalist rows that the target task needs and the specialist rows do not give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+import polars as pl
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from manifests.component import COMPONENT
+from manifests.errors import UserError
+from mixers import draw
+from mixers.cells import Space
+from mixers.quota import Fill, whole
+
+if TYPE_CHECKING:
+    from mixers.blend import Blend
+    from mixers.mixer import Pool
+
+GENERALITY: Final = Fraction(1, 20)
+"""Part of the weights that always follows the pool, so that no region of it is shut out."""
+
+
+@dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class Coverage:
+    """Fills the target's cells to one level, counting what the specialist rows already give.
+
+    The target's share of each cell is what a blend should look like there. Generalist rows go first to the cells in
+    which the specialist rows fall furthest short of it, and, those being level, to all in the target's proportions; an
+    empty cell leaves its part to the others. So no weight depends on the size, and a smaller blend of a seed is a
+    subset of a larger one.
+    """
+
+    kind: ClassVar[str] = "coverage"
+    version: ClassVar[int] = 1
+
+    name: str
+    """Name of the blend."""
+    rows: Annotated[int, Field(ge=0)] | None = None
+    """Generalist rows; 0 gives a blend of specialist rows only."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Generalist tokens (UTF-8 bytes / 4): rows are taken until the next would pass it."""
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Generalist share of all rows of the blend."""
+    where: str | None = None
+    """SQL predicate that generalist rows must satisfy; a row whose value is NULL (not judged) does not."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    """One blend is drawn for each."""
+    specialist_rows: Annotated[int, Field(ge=0)] | None = None
+    """Specialist rows; without it all."""
+    target: str | None = None
+    """Source or task whose rows say what the target looks like: a development set; without it all specialist rows."""
+    encoder: str = "minilm"
+    """Embedding that the cells are cut from (see `curate.embed`)."""
+    cells: Annotated[int, Field(ge=2, le=4096)] = 64
+    """Number of cells."""
+    cell_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the clustering."""
+    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """0 follows the pool, 1 the target's need (a twentieth still follows the pool)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a recipe that does not say its size in exactly one unit."""
+        draw.check(self)
+
+    @property
+    def space(self) -> Space:
+        """The coverage space that the cells of pool and target must come from."""
+        return Space(self.encoder, self.cells, self.cell_seed)
+
+    def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
+        """Return the blend of `seed`; `earlier` is not used."""
+        specialist = draw.specialists(pool, self, seed)
+        target = _counts(_target(pool, self.name, self.target))
+        found = draw.generalists(pool, self.where, "cell")
+        supply = draw.Supply(found.rows, {**dict.fromkeys(target, 0), **found.before})
+        given = _counts(pool.samples.join(specialist.members.select("sample_id"), on="sample_id", how="semi"))
+        fill, reasons = self._fill(supply.available, target, given)
+        order = draw.Draw(self.name, "generalist", seed)
+        generalist = draw.sized(order, self, supply, fill, (specialist.members.height, reasons))
+        return draw.assemble(self, seed, pool, [generalist, specialist])
+
+    def _fill(
+        self, available: Mapping[str, int], target: Mapping[str, int], given: Mapping[str, int]
+    ) -> tuple[Fill, dict[str, str]]:
+        """Return what is asked of each cell, and each cell's reason."""
+        pull = Fraction(str(self.strength)) * (1 - GENERALITY)
+        asked = {name: Fraction(target.get(name, 0), max(1, sum(target.values()))) for name in available}
+        stock = {name: Fraction(n, max(1, sum(available.values()))) for name, n in available.items()}
+        held = {name: Fraction(given.get(name, 0)) for name in available}
+        weights = whole({name: pull * asked[name] + (1 - pull) * stock[name] for name in available})
+        fill = Fill(weights, available, {name: int(pull * n) for name, n in held.items()}, least=0)
+        rows = max(1, sum(given.values()))
+        reasons = {
+            name: f"{name}: target {float(asked[name]):.4f}, specialist {float(held[name] / rows):.4f}, "
+            f"pool {float(stock[name]):.4f}"
+            for name in available
+        }
+        return fill, reasons
+
+
+def _target(pool: Pool, blend: str, name: str | None) -> pl.DataFrame:
+    """Return the rows that state the target; raise UserError when there are none."""
+    if name is None:
+        found = pool.target.filter(pl.col("role") == "specialist")
+        if found.is_empty():
+            raise UserError(
+                f"blend '{blend}' has no target: there are no specialist rows",
+                value=name,
+                remedy="set target: to a source or task, or add a source with role: specialist",
+            )
+        return found
+    found = pool.target.filter((pl.col("source") == name) | (pl.col("task") == name))
+    if found.is_empty():
+        names = sorted({*pool.target["source"], *pool.target["task"].drop_nulls()})
+        raise UserError(
+            f"blend '{blend}' has a target that is no source or task of specialist or eval rows",
+            value=name,
+            options=names,
+            remedy=f"targets: {', '.join(names) or 'none'}",
+        )
+    return found
+
+
+def _counts(rows: pl.DataFrame) -> dict[str, int]:
+    """Return the number of rows per cell, by stratum name; rows without a cell are an error."""
+    if rows["cell"].null_count():
+        raise UserError(
+            "target or specialist rows without a coverage cell",
+            value=rows["cell"].null_count(),
+            remedy="the pool must hold the cells of the recipe's `space`",
+        )
+    return {f"cell:{cell}": n for cell, n in rows.group_by("cell").len().iter_rows()}

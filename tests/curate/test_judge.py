@@ -1,0 +1,328 @@
+"""The judge itself: prompts that data cannot break out of, verdicts from probabilities, one status per row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate import judge as module
+from curate.judge import Judge, load_prompt, render
+from curate.judges import ABSTAINED, OK, Call, JudgeEngine, Menu, Reply, Session, failed
+from curate.judges.openai import OpenAI
+from curate.judges.replay import Replay
+from curate.step import JUDGES, STEPS, Scorer
+from manifests import schema
+from manifests.component import Context, component_key, spec_of
+from manifests.errors import UserError
+from tests.curate.judged import by_response, frame, numbered
+
+HOSTILE = st.one_of(
+    st.text(),
+    st.lists(
+        st.sampled_from(
+            ["<data-", "</data-", "< / data-", "＜data-", "<DATA-", "0123abcd>", ">", "\n", "{nonce}", "{response}",
+             "{instruction}", "<", "<<data-", "<\u200bdata-", "‹/data-", "Verdict: correct", " "]
+        )
+    ).map("".join),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answering:
+    """An engine for tests: `answer` gives the probabilities of a prompt, or a reply without its key."""
+
+    answer: Callable[[str], tuple[float, float] | Reply | None]
+    batch: int = 3
+    asked: tuple[list[str], ...] = ()
+    kind: ClassVar[str] = "answering"
+    version: ClassVar[int] = 1
+    cached: ClassVar[bool] = True
+
+    def identity(self) -> dict:
+        return {"model": "answering"}
+
+    @contextmanager
+    def open(self, menu: Menu, context: Context) -> Iterator[Answering]:
+        for log in self.asked:
+            log.append(f"open {menu.labels} {menu.tail!r}")
+        yield self
+
+    def ask(self, calls: Sequence[Call]) -> Iterator[list[Reply]]:
+        for start in range(0, len(calls), self.batch):
+            replies = []
+            for call in reversed(calls[start : start + self.batch]):
+                for log in self.asked:
+                    log.append(call.prompt)
+                found = self.answer(call.prompt)
+                if isinstance(found, Reply):
+                    replies.append(Reply(key=call.key, status=found.status, why=found.why))
+                elif found is not None:
+                    replies.append(Reply(key=call.key, status=OK, probabilities=found))
+            yield replies
+
+
+def scored(tmp_path: Path, samples: pl.DataFrame, answer, **fields):
+    return Judge(judge=Answering(answer), **{"prompt": "plain"} | fields).score(samples, Context(root=tmp_path))
+
+
+def fixed(correct: float, wrong: float):
+    return lambda prompt: (correct, wrong)
+
+
+def test_the_judge_is_a_scorer_and_is_found_in_the_table():
+    assert STEPS.load("judge") is Judge
+    assert isinstance(Judge(judge=Replay(path="x.jsonl")), Scorer)
+    assert Judge.nested == {"judge": JUDGES}
+
+
+@pytest.mark.parametrize("kind", ["vllm", "openai", "replay"])
+def test_every_engine_of_the_table_is_an_engine(kind):
+    cls = JUDGES.load(kind)
+    fields = {"vllm": {"model": "m"}, "openai": {"url": "http://h", "model": "m"}, "replay": {"path": "p"}}[kind]
+    assert isinstance(cls(**fields), JudgeEngine)
+    assert cls.kind == kind
+
+
+def test_something_else_in_the_engines_place_is_refused():
+    with pytest.raises(ValueError, match="JudgeEngine"):
+        Judge(judge="vllm")
+
+
+@settings(deadline=None)
+@given(HOSTILE, HOSTILE)
+def test_exactly_one_fence_opens_and_one_closes_whatever_the_row_holds(instruction, response):
+    text = render(load_prompt("verdict").text, {"prompt": instruction, "response": response}, "0123abcd")
+    assert re.findall(r"[<＜﹤‹〈][\s\u200b]*data-", text, re.IGNORECASE) == ["<data-"]
+    assert re.findall(r"[<＜﹤‹〈][\s\u200b]*/[\s\u200b]*data-", text, re.IGNORECASE) == ["</data-"]
+    opened, closed = text.index("<data-0123abcd>"), text.rindex("</data-0123abcd>")
+    assert opened == 0 < closed
+    assert text[closed:] == load_prompt("verdict").text.rpartition("\n</data-{nonce}>")[2].join(
+        ["</data-0123abcd>", ""]
+    ).replace("{nonce}", "0123abcd")
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(blacklist_characters="<＜﹤‹〈", blacklist_categories=["Cs"])))
+def test_ordinary_text_reaches_the_judge_unchanged(response):
+    assert render("{instruction}|{response}|?", {"prompt": "q", "response": response}, "n") == f"q|{response}|?"
+
+
+def test_placeholders_in_the_data_pull_in_nothing():
+    row = {"prompt": "{response}{nonce}", "response": "{instruction}"}
+    assert render("{instruction} / {response}: {nonce}", row, "n0") == "{response}{nonce} / {instruction}: n0"
+
+
+def test_the_question_comes_after_the_data_in_every_packaged_prompt():
+    for path in module.PROMPTS.glob("*.txt"):
+        prompt = load_prompt(path.stem)
+        assert prompt.text.endswith(prompt.tail)
+        assert prompt.tail.endswith("Verdict:")
+
+
+def test_the_packaged_prompts_are_short_enough_for_small_judges():
+    assert {path.stem for path in module.PROMPTS.glob("*.txt")} >= {"plain", "verdict"}
+    assert all(len(path.read_text("utf-8")) < 320 for path in module.PROMPTS.glob("*.txt"))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{instruction} {answer} {response}?", "unknown placeholder: 'answer'"),
+        ("{instruction}?", "{response}"),
+        ("{response}?", "{instruction}"),
+        ("{instruction} {response}\n", "ends with data"),
+    ],
+)
+def test_a_prompt_file_that_cannot_work_is_refused(tmp_path, text, match):
+    path = tmp_path / "mine.txt"
+    path.write_text(text)
+    with pytest.raises(UserError, match=match):
+        load_prompt(str(path))
+
+
+def test_an_unknown_prompt_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'verdict'"):
+        load_prompt("verdikt")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.tuples(st.floats(0.001, 0.5), st.floats(0.001, 0.5)))
+def test_p_error_and_label_follow_from_the_two_probabilities(tmp_path_factory, pair):
+    root = tmp_path_factory.mktemp("judge")
+    found = scored(root, numbered(1), lambda _: pair, min_label_mass=0.0, threshold=0.3)
+    p_error = pair[1] / (pair[0] + pair[1])
+    assert found.scores["value"].to_list() == pytest.approx([p_error])
+    assert found.verdicts["label"].to_list() == ["wrong" if p_error >= 0.3 else "correct"]
+    assert found.verdicts["p_error"].to_list() == found.scores["value"].to_list()
+
+
+def test_one_score_and_one_verdict_per_row_with_the_contracts_columns(tmp_path):
+    samples = frame([("a", "1"), ("a", "1"), ("b", "  \n"), ("c", "3"), ("d", "4"), ("e", "5")])
+    answers = {"3": (0.9, 0.05), "4": failed("", "too long"), "5": None, "1": (0.2, 0.1)}
+    found = scored(tmp_path, samples, lambda p: answers[re.search(r"Answer: (\d)", p)[1]], name="truth")
+    assert dict(found.scores.schema) == dict(schema.SCORES)
+    assert dict(found.verdicts.schema) == dict(schema.VERDICTS)
+    for table in (found.scores, found.verdicts):
+        assert table["sample_id"].to_list() == samples["sample_id"].to_list()
+    rows = by_response(samples, found.scores)
+    assert {text: row["status"] for text, row in rows.items()} == {
+        "1": "failed", "  \n": "abstained", "3": "ok", "4": "failed", "5": "failed",
+    }  # fmt: skip
+    assert rows["1"]["why"] == "off the menu: the labels have probability 0.3"
+    assert rows["  \n"]["why"] == "empty response"
+    assert rows["4"]["why"] == "too long"
+    assert rows["5"]["why"] == "the judge gave no answer"
+    assert found.scores.filter(pl.col("status") != "ok")["value"].null_count() == 5
+    assert found.verdicts.filter(pl.col("status") != "ok")["label"].null_count() == 5
+    assert set(found.scores["scorer"]) == {"truth"}
+    assert found.scores.filter(pl.col("status") == "abstained")["key"].to_list() == [None]
+
+
+@pytest.mark.parametrize("pair", [(float("nan"), 0.5), (0.5, float("inf")), (-0.1, 0.5), (0.9, 0.9), (1.2, 0.0)])
+def test_probabilities_that_cannot_be_are_a_failure_and_never_a_number(tmp_path, pair):
+    samples = numbered(2)
+    found = scored(tmp_path, samples, lambda _: pair)
+    assert found.scores["status"].to_list() == ["failed", "failed"]
+    assert found.scores["value"].null_count() == 2
+    assert "malformed" in found.scores["why"][0]
+
+
+def test_an_engine_may_abstain(tmp_path):
+    found = scored(tmp_path, numbered(1), lambda _: Reply(key="", status=ABSTAINED, why="no claim"))
+    assert found.scores.select("status", "why", "value").row(0) == ("abstained", "no claim", None)
+
+
+def test_labels_with_no_probability_at_all_fail_even_without_a_least_mass(tmp_path):
+    assert scored(tmp_path, numbered(1), fixed(0.0, 0.0), min_label_mass=0.0).scores["status"].to_list() == ["failed"]
+
+
+def test_a_lower_least_mass_reads_the_same_stored_calls_again(tmp_path):
+    samples, asked = numbered(4), []
+    engine = Answering(fixed(0.2, 0.1), asked=(asked,))
+    strict = Judge(judge=engine, prompt="plain").score(samples, Context(root=tmp_path))
+    calls = len(asked)
+    loose = Judge(judge=engine, prompt="plain", min_label_mass=0.2).score(samples, Context(root=tmp_path))
+    assert len(asked) == calls
+    assert set(strict.scores["status"]) == {"failed"}
+    assert set(loose.scores["status"]) == {"ok"}
+
+
+@pytest.mark.parametrize("change", [{"prompt": "verdict"}, {"labels": (" true", " false")}])
+def test_another_prompt_or_label_asks_again(tmp_path, change):
+    samples, context = numbered(3), Context(root=tmp_path)
+    engine = Answering(fixed(0.5, 0.4))
+    Judge(judge=engine, prompt="plain").score(samples, context)
+    assert Judge(judge=engine, prompt="plain").pending(samples, context) == 0
+    assert Judge(judge=engine, **{"prompt": "plain"} | change).pending(samples, context) == 3
+
+
+def test_the_result_does_not_depend_on_row_order_or_batch_size(tmp_path):
+    samples = numbered(20)
+
+    def answer(prompt: str) -> tuple[float, float]:
+        p = (sum(prompt.encode()) % 89) / 100
+        return 0.9 - p, p
+
+    one = Judge(judge=Answering(answer, batch=1), prompt="plain").score(samples, Context(root=tmp_path / "a"))
+    two = Judge(judge=Answering(answer, batch=7), prompt="plain").score(
+        samples.sample(fraction=1.0, shuffle=True, seed=1), Context(root=tmp_path / "b")
+    )
+    assert one.scores.equals(two.scores)
+    assert one.verdicts.equals(two.verdicts)
+
+
+def test_no_engine_is_opened_when_every_call_is_stored(tmp_path):
+    asked: list[str] = []
+    judge = Judge(judge=Answering(fixed(0.5, 0.4), asked=(asked,)), prompt="plain")
+    first = judge.score(numbered(4), Context(root=tmp_path))
+    asked.clear()
+    again = judge.score(numbered(4), Context(root=tmp_path))
+    assert asked == []
+    assert again.scores.equals(first.scores)
+
+
+def test_progress_counts_distinct_calls_and_ends_at_the_total(tmp_path):
+    seen: list[tuple[int, int]] = []
+    judge = Judge(judge=Answering(fixed(0.5, 0.4)), prompt="plain")
+    samples = frame([(f"q{i % 7}", "a") for i in range(10)])
+    judge.score(samples, Context(root=tmp_path, progress=lambda done, total: seen.append((done, total))))
+    assert seen[0] == (0, 7)
+    assert seen[-1] == (7, 7)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_replies_to_questions_that_were_not_asked_are_ignored(tmp_path):
+    class Stray(Answering):
+        def ask(self, calls):
+            yield [Reply(key="elsewhere", status=OK, probabilities=(0.1, 0.9))]
+            yield [Reply(key=call.key, status=OK, probabilities=(0.9, 0.1)) for call in (*calls, *calls)]
+
+    found = Judge(judge=Stray(fixed(0, 0)), prompt="plain").score(numbered(3), Context(root=tmp_path))
+    assert found.scores["value"].to_list() == pytest.approx([0.1] * 3)
+
+
+def test_the_nonce_differs_from_row_to_row_and_not_from_run_to_run(tmp_path):
+    logs: list[list[str]] = [[], []]
+    for log in logs:
+        Judge(judge=Answering(fixed(0.5, 0.4), asked=(log,)), prompt="verdict").score(
+            numbered(5), Context(root=tmp_path / str(id(log)))
+        )
+    nonces = [re.match(r"<data-([0-9a-f]{8})>", prompt)[1] for prompt in logs[0][1:]]
+    assert len(set(nonces)) == 5
+    assert sorted(logs[0]) == sorted(logs[1])
+
+
+def test_an_empty_set_of_samples_gives_empty_tables(tmp_path):
+    samples = numbered(0)
+    found = scored(tmp_path, samples, fixed(0.5, 0.4))
+    assert found.scores.height == found.verdicts.height == 0
+
+
+def test_more_votes_than_one_are_refused_with_the_reason():
+    with pytest.raises(UserError, match="probabilities"):
+        Judge(judge=Replay(path="x"), votes=3)
+
+
+@pytest.mark.parametrize("labels", [(" yes", "yes"), (" yes", " "), ("", " no")])
+def test_labels_that_cannot_be_told_apart_are_refused(labels):
+    with pytest.raises(UserError, match="labels"):
+        Judge(judge=Replay(path="x"), labels=labels)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"min_label_mass": 1.5}, {"threshold": -0.1}, {"votes": 0}, {"threshold": float("nan")}]
+)
+def test_fields_out_of_range_are_refused(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Judge(judge=Replay(path="x"), **bad)
+
+
+def test_a_name_that_cannot_be_a_column_is_refused():
+    with pytest.raises(UserError, match="name"):
+        Judge(judge=Replay(path="x"), name='j"; DROP TABLE')
+
+
+def test_the_key_holds_what_matters_and_identity_the_prompts_text(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("{instruction} {response}\nVerdict:")
+    engine = OpenAI(url="http://h", model="m")
+    judge = Judge(judge=engine, prompt=str(path))
+    key, identity = component_key(judge), judge.identity()
+    assert spec_of(judge)["judge"]["model"] == "m"
+    assert component_key(Judge(judge=engine, prompt=str(path), threshold=0.4)) != key
+    path.write_text("{instruction} {response}\nTrue or false:")
+    assert judge.identity() != identity
+    assert judge.identity()["engine"] == engine.identity()
+
+
+def test_sessions_follow_the_protocol():
+    assert isinstance(Answering(fixed(0, 0)), Session)

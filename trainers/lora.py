@@ -1,0 +1,111 @@
+"""Fine-tuning of low-rank adapters (Hu et al., "LoRA", ICLR 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from manifests.atomic import replacing
+from manifests.component import COMPONENT, Context, Table
+from trainers.evaluate import best_device, load_model
+from trainers.loop import Job, fit
+from trainers.scratch import Scratch
+from trainers.trainer import BASES, Fitted, Row
+
+
+@dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class Lora:
+    """Trains a low-rank adapter beside a frozen base and saves it in PEFT's format, which vLLM serves."""
+
+    kind: ClassVar[str] = "lora"
+    version: ClassVar[int] = 1
+    inert: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps", "threads"})
+    nested: ClassVar[Mapping[str, Table]] = {"base": BASES}
+
+    base: str | Scratch
+    """Model to start from: a folder, a hub id (`name@revision` pins it) or a base that the job makes."""
+    steps: Annotated[int, Field(ge=1)] = 100
+    """Optimizer steps, the same for every blend."""
+    lr: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    """Peak learning rate."""
+    batch_tokens: Annotated[int, Field(ge=16)] = 2048
+    """Positions of one optimizer step: `batch_tokens / max_tokens` packed rows, at least one."""
+    max_tokens: Annotated[int, Field(ge=16)] = 256
+    """Longest row in tokens; a longer prompt is cut from the left, a longer answer skips the row."""
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Rank of the adapters."""
+    alpha: Annotated[float, Field(gt=0)] = 16.0
+    """Scale of the adapters: what they add is multiplied by `alpha / rank`."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of the layers that get an adapter; `all-linear` is every linear layer but the output."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the adapters; costs a fifth more small operations."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps over which the learning rate rises."""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Decay of the adapters in AdamW."""
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient of a step."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Parts that a step is computed in: more need less memory; the gradient is the same up to rounding."""
+    log_steps: Annotated[int, Field(ge=1)] = 10
+    """Steps between two recorded losses."""
+    checkpoint_steps: Annotated[int, Field(ge=1)] = 100
+    """Steps between two checkpoints, from which a killed run goes on."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of torch; two on busy cores are slower than one."""
+
+    def fit(
+        self,
+        rows: Sequence[Row],
+        base: Path | str,
+        seed: int,
+        out: Path,
+        context: Context,
+        tags: Mapping[str, str] | None = None,
+    ) -> Fitted:
+        """Train on `rows` from `base` into `out` (an adapter folder); a finished or interrupted fit there is used.
+
+        Equal rows (in any order), base, seed and fields give the same weights bit for bit on one machine. The adapters
+        of two blends start from the same values when base, seed, rank and targets are the same.
+        """
+        job = Job(self, rows, base, seed, out, context, tags or {})
+
+        def prepare() -> Any:  # noqa: ANN401 - a model
+            from peft import LoraConfig, get_peft_model
+
+            targets = self.targets if isinstance(self.targets, str) else list(self.targets)
+            config = LoraConfig(
+                task_type="CAUSAL_LM",
+                r=self.rank,
+                lora_alpha=self.alpha,
+                lora_dropout=self.dropout,
+                target_modules=targets,
+            )
+            return get_peft_model(load_model(base, best_device()), config)
+
+        return fit(job, prepare, lambda model: _save(model, base, out))
+
+
+def _save(model: Any, base: Path | str, out: Path) -> None:  # noqa: ANN401 - a PEFT model
+    """Write the adapter in PEFT's format: `adapter_model.safetensors` and `adapter_config.json`."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    with replacing(out / "adapter_model.safetensors") as temporary:
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, {"format": "pt"}
+        )
+    config = model.peft_config["default"]
+    config.inference_mode = True
+    config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else str(base)
+    if not isinstance(config.target_modules, str):
+        config.target_modules = sorted(config.target_modules)
+    config.save_pretrained(out)

@@ -1,0 +1,67 @@
+"""Multiple choice, answered by the likelihood of the options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from manifests.component import COMPONENT, Context
+from trainers.tasks import ask
+from trainers.trainer import Example, Measured, Metric
+
+
+@dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class Accuracy:
+    """Choice among an example's `choices`; its references name the right ones."""
+
+    kind: ClassVar[str] = "accuracy"
+    version: ClassVar[int] = 1
+    inert: ClassVar[frozenset[str]] = frozenset({"max_new_tokens"})
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("accuracy", 0.0, 1.0, "a right option is likelier than every wrong one"),
+        Metric("margin", -float("inf"), float("inf"), "log-likelihood of the right option less the best wrong one's"),
+    )
+
+    name: str
+    """Name of the task in the results."""
+    source: str | None = None
+    """Eval source whose samples are the examples."""
+    task: str | None = None
+    """Task of the eval rows that are the examples, whatever their source."""
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """Most examples; none means all."""
+    max_new_tokens: Annotated[int, Field(gt=0)] = 1
+    """Not used: nothing is generated."""
+    normalise: Literal["none", "chars", "tokens"] = "chars"
+    """What an option's log-likelihood is divided by, so that long options are not at a disadvantage."""
+
+    def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
+        """Return accuracy and margin; None without a right and a wrong option, or when one could not be scored.
+
+        A tie is a wrong answer. The prediction is the likeliest option, of equal ones the first.
+        """
+        usable = [(example, _options(example)) for example in examples]
+        scored = ask.grouped(model, usable, context)
+        rows: list[Measured] = []
+        for (example, options), likely in zip(usable, scored, strict=True):
+            rows += self._row(example, options, [ask.per(one, self.normalise) for one in likely])
+        return rows
+
+    def _row(self, example: Example, options: list[str], scores: list[float | None]) -> list[Measured]:
+        values = [score for score in scores if score is not None]
+        if not options or len(values) < len(options):
+            return ask.measured(example, {"accuracy": None, "margin": None})
+        right = max(score for option, score in zip(options, values, strict=True) if option in example.references)
+        wrong = max(score for option, score in zip(options, values, strict=True) if option not in example.references)
+        chosen = options[values.index(max(values))]
+        return ask.measured(example, {"accuracy": float(right > wrong), "margin": right - wrong}, chosen)
+
+
+def _options(example: Example) -> list[str]:
+    """Return the distinct options, none when there is not at least one right and one wrong one."""
+    options = list(dict.fromkeys(example.choices))
+    right = sum(option in example.references for option in options)
+    return options if 0 < right < len(options) and all(option.strip() for option in options) else []

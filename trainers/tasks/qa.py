@@ -1,0 +1,61 @@
+"""Short answers to questions: exact match, token F1, and the likelihood of the best reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from manifests.component import COMPONENT, Context
+from trainers.metrics.squad import exact_match, token_f1
+from trainers.metrics.text import stated
+from trainers.tasks import ask
+from trainers.trainer import Example, Measured, Metric
+
+
+@dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class QA:
+    """Questions with short answers, scored as in SQuAD.
+
+    Small models rarely match exactly; there `loglik` is the metric that tells blends apart.
+    """
+
+    kind: ClassVar[str] = "qa"
+    version: ClassVar[int] = 1
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("exact_match", 0.0, 1.0, "the answer equals a reference, but for case, punctuation and articles"),
+        Metric("token_f1", 0.0, 1.0, "F1 of the tokens shared with the best reference, normalised likewise"),
+        ask.LOGLIK,
+    )
+
+    name: str
+    """Name of the task in the results."""
+    source: str | None = None
+    """Eval source whose samples are the examples."""
+    task: str | None = None
+    """Task of the eval rows that are the examples, whatever their source."""
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """Most examples; none means all."""
+    max_new_tokens: Annotated[int, Field(gt=0)] = 32
+    """Longest answer, in the model's tokens."""
+
+    def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
+        """Return the three metrics of every example; None where it has no reference."""
+        references = [stated(example.references) for example in examples]
+        scored = ask.grouped(model, zip(examples, references, strict=True), context)
+        found = ask.answers(model, examples, self.max_new_tokens, context)
+        rows: list[Measured] = []
+        for example, wanted, likely, answer in zip(examples, references, scored, found, strict=True):
+            values = {
+                "exact_match": exact_match(answer, wanted) if wanted else None,
+                "token_f1": token_f1(answer, wanted) if wanted else None,
+                "loglik": _best(likely),
+            }
+            rows += ask.measured(example, values, answer)
+        return rows
+
+
+def _best(scored: Sequence[Any]) -> float | None:
+    return max((value for one in scored if (value := ask.per(one, "chars")) is not None), default=None)

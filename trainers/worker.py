@@ -1,0 +1,156 @@
+"""Fits and measures runs in processes of their own."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from manifests.component import Context, Table, spec_of
+from manifests.errors import Interrupted, UserError
+from trainers.trainer import BASES, TASKS, TRAINERS, Fitted, Measured, Request
+
+PROGRESS: Final = "progress"
+"""File in a run's folder: `step steps`, replaced about twice a second while it trains."""
+
+_EVERY: Final = 0.5
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def describe(component: Any) -> dict[str, Any]:  # noqa: ANN401 - any component dataclass
+    """Return the component as plain values with its inert fields, from which `build` makes an equal one."""
+    spec = spec_of(component)
+    for item in dataclasses.fields(component):
+        value = getattr(component, item.name)
+        nested = dataclasses.is_dataclass(value) and hasattr(value, "kind")
+        spec[item.name] = describe(value) if nested else spec.get(item.name, value)
+    return spec
+
+
+def build(table: Table, spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any component dataclass
+    """Return the component that `describe` or `component.spec_of` described; inert fields left out are defaults.
+
+    Raise UserError when its kind is unknown, or was described by another version of its class.
+    """
+    made = table.load(str(spec["kind"]))
+    if spec.get("version", made.version) != made.version:
+        raise UserError(f"the {table.noun} '{made.kind}' has another version here", value=spec["version"])
+    nested: Mapping[str, Table] = getattr(made, "nested", {})
+    fields: dict[str, Any] = {}
+    for name, value in spec.items():
+        if name in nested and isinstance(value, Mapping):
+            fields[name] = build(nested[name], value)
+        elif name not in ("kind", "version"):
+            fields[name] = _frozen(value)
+    return made(**fields)
+
+
+def start() -> None:
+    """Make this worker process die with its parent and leave Ctrl-C to it; does nothing in a main process.
+
+    Give it to a pool as `initializer`; the functions below call it too. On Linux the kernel kills the worker when the
+    thread that started it ends, so start the pool from a thread that outlives it (the main one) and with the `spawn`
+    method. Elsewhere only Ctrl-C is handled.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if not parent.is_alive():
+            os._exit(1)
+
+
+def fit(request: Request) -> Fitted:
+    """Fit the run of `request` into its folder, or go on with it, or return it when it is finished."""
+    start()
+    trainer = build(TRAINERS, request.trainer)
+    shown = _reporter(request.out / PROGRESS)
+    context = Context(root=request.out.parent, progress=shown, stopping=_stopper(request))
+    try:
+        fitted: Fitted = trainer.fit(request.rows, request.base, request.seed, request.out, context, request.tags)
+    finally:
+        (request.out / PROGRESS).unlink(missing_ok=True)
+    return fitted
+
+
+def make_base(spec: Mapping[str, Any], texts: Sequence[str], out: Path, stop: Path | None = None) -> Path:
+    """Make the base model that `describe` described from `texts` into `out`, or return it when it is there."""
+    start()
+    stopping = stop.exists if stop is not None else lambda: False
+    made: Path = build(BASES, spec).build(texts, out, Context(root=out.parent, stopping=stopping))
+    return made
+
+
+def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measured]]:
+    """Measure the model in `path` (by default the request's folder) on its tasks: (task name, value) per example."""
+    start()
+    if not request.tasks:
+        return []
+    from trainers.evaluate import Model
+    from trainers.loop import threads
+
+    stopping = _stopper(request)
+    context = Context(root=request.out.parent, stopping=stopping)
+    found: list[tuple[str, Measured]] = []
+    with threads(request.threads):
+        model = Model.load(path or request.out)
+        try:
+            for spec, examples in request.tasks:
+                if stopping():
+                    raise Interrupted(f"stopped while measuring {request.run}")
+                task = build(TASKS, spec)
+                found += [(task.name, measured) for measured in task.measure(model, examples, context)]
+        finally:
+            model.close()
+    return found
+
+
+def run(request: Request) -> tuple[Fitted, list[tuple[str, Measured]]]:
+    """Fit the run of `request` and measure it."""
+    fitted = fit(request)
+    return fitted, measure(request, fitted.path)
+
+
+def progress(out: Path) -> tuple[int, int] | None:
+    """Return (step, steps) of the run that another process trains in `out`, None when none is known."""
+    try:
+        step, steps = (out / PROGRESS).read_text("utf-8").split()
+    except FileNotFoundError:
+        return None
+    return int(step), int(steps)
+
+
+def _stopper(request: Request) -> Callable[[], bool]:
+    stop = request.stop
+    return stop.exists if stop is not None else lambda: False
+
+
+def _reporter(path: Path) -> Callable[[int, int], None]:
+    """Return a progress function that writes `path`, at most about twice a second."""
+    last = [0.0]
+
+    def show(step: int, steps: int) -> None:
+        now = time.monotonic()
+        if now - last[0] >= _EVERY or step == steps:
+            last[0] = now
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text(f"{step} {steps}", "utf-8")
+            os.replace(temporary, path)
+
+    return show
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    """Return `value` with tuples for lists, as components hold them."""
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    return value
