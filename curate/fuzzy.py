@@ -84,7 +84,7 @@ class Fuzzy:
     ngram: Annotated[int, Field(ge=1, le=64)] = 3
     """Units in an n-gram."""
     unit: Unit = "word"
-    """What an n-gram is made of: `word` or `char` (lower-case, white space as one space)."""
+    """What an n-gram is made of: `word` or `char` (lower-case, white space as one space; six times the cost)."""
     key: Key = "both"
     """What is compared: `prompt`, `response`, or `both`. `prompt` also drops other answers to a similar prompt."""
     numbers_agree: bool = True

@@ -91,6 +91,7 @@ class Judge:
 
     kind: ClassVar[str] = "judge"
     version: ClassVar[int] = 1
+    inert: ClassVar[frozenset[str]] = frozenset({"truth"})
     nested: ClassVar[Mapping[str, Table]] = {"judge": JUDGES}
     paths: ClassVar[frozenset[str]] = frozenset({"prompt"})
 
@@ -104,6 +105,10 @@ class Judge:
     """The two answers; the second means wrong. Their first tokens must differ; stripped for chat."""
     roles: tuple[str, ...] = ("generalist",)
     """Roles of the samples that are judged."""
+    sources: tuple[str, ...] = ()
+    """Sources that are judged, all when left out; the other rows abstain."""
+    truth: str | None = None
+    """Key of meta that is true where a row is wrong: the judge never sees it, its measured quality is reported."""
     votes: Annotated[int, Field(ge=1)] = 1
     """Must be 1: a verdict is read from probabilities, so that asking again gives the same answer."""
     min_label_mass: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -169,6 +174,8 @@ class Judge:
         common = digest(who)
         calls: dict[str, Call] = {}
         columns = ["sample_id", "content_id", "prompt", "response"]
+        if self.sources:
+            samples = samples.filter(pl.col("source").is_in(self.sources))
         for row in samples.select(columns).sort("sample_id").iter_rows(named=True):
             if not row["response"].strip():
                 continue
@@ -193,9 +200,11 @@ class Judge:
     def _scored(self, samples: pl.DataFrame, calls: Mapping[str, Call], replies: Mapping[str, Reply]) -> Scored:
         scores: list[dict[str, Any]] = []
         verdicts: list[dict[str, Any]] = []
-        for sample_id in sorted(samples["sample_id"].to_list()):
+        asked = frozenset(self.sources)
+        for sample_id, source in samples.select("sample_id", "source").sort("sample_id").iter_rows():
             call = calls.get(sample_id)
-            status, value, why = (ABSTAINED, None, "empty response") if call is None else self._read(replies[call.key])
+            nothing = "empty response" if source in asked or not asked else "its source is not judged"
+            status, value, why = (ABSTAINED, None, nothing) if call is None else self._read(replies[call.key])
             key = call.key if call is not None and self.judge.cached else None
             label = None if value is None else ("wrong" if value >= self.threshold else "correct")
             scores.append(

@@ -61,10 +61,10 @@ class Hold:
         self._hash = hashlib.blake2b(digest_size=16)
         self.size = 0
 
-    def add(self, data: bytes) -> None:
-        """Append bytes."""
+    def add(self, data: bytes) -> Hold:
+        """Append bytes; return itself."""
         if not data:
-            return
+            return self
         kept = self.size <= MAX_ROW
         self.size += len(data)
         if kept:
@@ -75,6 +75,7 @@ class Hold:
             for part in self._parts:
                 self._hash.update(part)
             self._parts.clear()
+        return self
 
     def content(self) -> bytes:
         """Return what was added; empty when it was too long to keep."""
@@ -190,7 +191,7 @@ def lines(chunks: Iterable[bytes]) -> Iterator[Piece]:
             yield hold.take(number)
             for part in parts[1:-1]:
                 number += 1
-                yield Piece(number, part)
+                yield Piece(number, part) if len(part) <= MAX_ROW else hold.add(part).take(number)
             hold.add(parts[-1])
     except BadRow as bad:
         yield hold.take(number + 1, bad.reason)

@@ -129,7 +129,10 @@ class _Object:
 
 
 def _task_columns(task: dict[str, Any], name: str) -> dict[str, Any]:
-    columns = {"definition": task.get("Definition"), "task": name}
+    definition = task.get("Definition")
+    if isinstance(definition, list) and all(isinstance(part, str) for part in definition):
+        definition = "\n".join(definition)
+    columns = {"definition": definition, "task": name}
     examples = task.get("Positive Examples")
     if isinstance(examples, list):
         shown = [e for e in examples if isinstance(e, dict)]

@@ -23,7 +23,7 @@ _URL: Final = r"https?://\S+|\bwww\.\S+"
 _LINK: Final = r"!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])"
 _MARKUP: Final = rf"(?i){_LINK}|<(img|image)\b[^>]*>|\[[^\]]*\]:|{_URL}"
 _CODE: Final = (
-    r"```|<svg|<html|<div|<a |<img|</|#include|\b(import|def|function|from|const|let|var|public) \w+|[{};]\s*\n"
+    r"```|<svg|<html|<div|<a [a-z]+=|<img|</|#include|\b(import|def|function|from|const|let|var|public) \w+|[{};]\s*\n"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,8 +47,7 @@ class Reading:
     @property
     def reasons(self) -> dict[str, int]:
         """How many rows were rejected for each reason, by name."""
-        found = [reject.reason for reject in self.rejects]
-        return {reason: found.count(reason) for reason in sorted(set(found))}
+        return dict(sorted(Counter(reject.reason for reject in self.rejects).items()))
 
 
 @component_dataclass(frozen=True, kw_only=True, config=COMPONENT)

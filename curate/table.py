@@ -144,7 +144,7 @@ def open_parquet(path: Path, file: Path | BinaryIO) -> Any:  # noqa: ANN401 - py
     try:
         opened = pq.ParquetFile(file)
         names = opened.schema_arrow.names
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = str(error).partition("\n")[0]
         raise UserError(f"not a readable Parquet file ({why})", value=str(path)) from error
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -102,16 +102,19 @@ def run(
     """Bring a job's manifest up to date; the same command again goes on where it stopped."""
     from manifests.jobs.progress import reporter
     from manifests.jobs.run import run as execute
+    from manifests.report import refresh
 
     loaded = _load(job, data, manifest)
     if error_budget is not None:
         loaded = dataclasses.replace(loaded, error_budget=error_budget)
     outcome = execute(loaded, workers=workers, batch=batch, reporter=reporter())
+    page = refresh(loaded.manifest)
     if as_json:
         output.value({**dataclasses.asdict(outcome), "manifest": str(loaded.manifest)})
     else:
         output.line(f"{outcome.message} ({outcome.seconds:.1f} s)")
         output.line(f"manifest: {loaded.manifest}")
+        output.line(f"report: {page}")
     raise typer.Exit(outcome.exit_code)
 
 
@@ -166,10 +169,11 @@ def export(
     folder: Annotated[Path | None, typer.Option("--to", help="Folder to write; blends/BLEND when left out.")] = None,
 ) -> None:
     """Write a blend as a folder that datasets.load_dataset reads, and print its path."""
+    from manifests.exporting import export as write
     from manifests.store import Manifest
 
     with Manifest(manifest) as opened:
-        output.line(str(opened.export(blend, folder)))
+        output.line(str(write(opened, blend, folder)))
 
 
 @judge_app.command("eval")

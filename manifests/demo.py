@@ -17,6 +17,7 @@ from manifests.errors import EXIT_OK, UserError
 from manifests.jobs.progress import reporter
 from manifests.jobs.run import run
 from manifests.jobs.spec import load_job
+from manifests.report import refresh
 from manifests.store import Manifest
 
 PACKAGE: Final = Path(__file__).parent
@@ -44,6 +45,7 @@ def demo(folder: Path, *, workers: int = 2, say: Callable[[str], object] | None 
         tell(f"[{number}/{len(JOBS)}] blendsmith run {folder / name}")
         job = load_job(folder / name)
         outcome = run(job, workers=workers, reporter=reporter())
+        refresh(job.manifest)
         tell(f"      {outcome.message} ({outcome.seconds:.0f} s)")
         if outcome.exit_code != EXIT_OK:
             return outcome.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import duckdb
@@ -86,12 +87,7 @@ def _filter(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tupl
 
 def _refuse_unstable(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tuple[str, ...]) -> None:
     """Raise UserError for a function whose value differs from run to run: the blend would differ too."""
-    unstable = {
-        name
-        for (name,) in connection.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-        ).fetchall()
-    } | _UNSTABLE
+    unstable = _unstable()
     statement = f"SELECT 1 FROM pool WHERE {predicate}"  # noqa: S608 - parsed, never run
     tree = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()[0][0]
     for name in _named(json.loads(tree)):
@@ -101,6 +97,14 @@ def _refuse_unstable(connection: duckdb.DuckDBPyConnection, predicate: str, colu
                 value=name,
                 remedy="the same job must draw the same blend; sampling has its own seeds",
             )
+
+
+@cache
+def _unstable() -> frozenset[str]:
+    """Return the functions whose value is not fixed by their arguments; listing them takes a while."""
+    with duckdb.connect(":memory:") as connection:
+        rows = connection.execute("SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'")
+        return _UNSTABLE.union(name for (name,) in rows.fetchall())
 
 
 def _named(node: Any) -> Iterator[str]:  # noqa: ANN401 - a parse tree in JSON

@@ -6,12 +6,13 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from manifests import atomic, report_pool, report_results
-from manifests.report_html import Html, cut, duration, el, esc, join, plural
+from manifests.report_html import Child, Html, cut, duration, el, plural
+from manifests.store import FILE as MANIFEST_FILE
 from manifests.store import Manifest
 
 FILE: Final = "report.html"
@@ -48,6 +49,14 @@ def report(path: Path) -> Path:
         text = page(manifest)
         out = manifest.root / FILE
     atomic.write_text(out, text)
+    return out
+
+
+def refresh(path: Path) -> Path:
+    """Write the report of a manifest folder when it is absent or older than the published manifest; return its path."""
+    out, published = path / FILE, path / MANIFEST_FILE
+    if not out.exists() or (published.exists() and out.stat().st_mtime_ns < published.stat().st_mtime_ns):
+        report(path)
     return out
 
 
@@ -100,11 +109,15 @@ def _header(manifest: Manifest, name: str) -> Html:
 
 
 def _queries(manifest: Manifest) -> Html:
-    blocks = [[el("span", f"-- {title}", class_="remark"), "\n", sql, "\n\n"] for title, sql in queries(manifest)]
-    how = el(
-        "p", "The manifest is a DuckDB file. Open it with ", el("code", f"duckdb {manifest.file.name}"), " and try:"
-    )
-    return el("section", el("h2", "Queries to try"), how, el("pre", esc(join(blocks).rstrip("\n"))), id="queries")
+    lines: list[Child] = []
+    for title, sql in queries(manifest):
+        lines += ["\n\n" if lines else None, el("span", f"-- {title}", class_="remark"), f"\n{sql}"]
+    how = [
+        "The manifest is a DuckDB file: open it with ",
+        el("code", f"duckdb {manifest.file.name}"),
+        ". Its views and their columns carry comments; SHOW TABLES lists them.",
+    ]
+    return el("section", el("h2", "Queries to try"), el("p", how), el("pre", lines), id="queries")
 
 
 def _not_shown(absent: Sequence[str]) -> Html:
@@ -115,38 +128,50 @@ def _not_shown(absent: Sequence[str]) -> Html:
 
 
 def queries(manifest: Manifest) -> tuple[tuple[str, str], ...]:
-    """Return five (what it answers, SQL) pairs that run on this manifest, with its own names in them."""
-    dropped = _first(manifest, "SELECT min(sample_id) FROM decisions WHERE NOT kept")
-    sample = dropped or _first(manifest, "SELECT min(sample_id) FROM samples") or "0"
-    pair = manifest.sql("SELECT blend_a, blend_b FROM comparisons ORDER BY p_value NULLS LAST, 1, 2 LIMIT 1")
-    names = manifest.sql("SELECT blend FROM blends ORDER BY seed, blend")["blend"].to_list()
-    a, b = (names[0], names[-1]) if names else ("a@0", "b@0")
-    x, y = pair.row(0) if pair.height else (a.split("@")[0], b.split("@")[0])
-    if f"{x}@0" in names and f"{y}@0" in names:
-        a, b = f"{x}@0", f"{y}@0"
-    return (
-        (
-            "Why were rows dropped?",
-            "SELECT step, reason, sum(n_dropped) AS n FROM funnel\n"
-            "WHERE reason IS NOT NULL GROUP BY ALL ORDER BY n DESC;",
-        ),
-        ("What happened to one sample?", f"FROM why({_text(sample[:12])});"),
-        (
+    """Return five (question, SQL) pairs that run on this manifest as it is, with its own names in them."""
+    return tuple([*_own_queries(manifest), *_ANY_QUERIES][:5])
+
+
+_ANY_QUERIES: Final = (
+    ("Which rows are not samples, and why?", "SELECT source, reason, count(*) AS n FROM rejects GROUP BY ALL;"),
+    (
+        "What is in each source?",
+        "SELECT source, task, kept, count(*) AS n, avg(n_tokens) AS tokens FROM samples GROUP BY ALL ORDER BY ALL;",
+    ),
+    ("What took longest?", "SELECT stage, seconds, n_rows FROM stages ORDER BY seconds DESC LIMIT 10;"),
+    ("Under which licences?", "SELECT licence, kept, count(*) AS n FROM samples GROUP BY ALL ORDER BY n DESC;"),
+    ("Which samples repeat another?", "SELECT content_id, count(*) AS n FROM samples GROUP BY 1 HAVING n > 1;"),
+)
+
+
+def _own_queries(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Yield the queries whose rows are there: what was compared first, then what was drawn, judged and dropped."""
+    pair = manifest.sql(
+        "SELECT c.blend_a, c.blend_b, min(a.blend), min(b.blend) FROM comparisons c"
+        " JOIN blends a ON a.recipe_name = c.blend_a JOIN blends b ON b.recipe_name = c.blend_b"
+        " GROUP BY ALL ORDER BY min(p_value) NULLS LAST, 1, 2 LIMIT 1"
+    )
+    if pair.height:
+        x, y, a, b = (_text(name) for name in pair.row(0))
+        yield "How do two recipes compare?", f"FROM compare({x}, {y});"
+        yield (
+            "How do their blends differ?",
+            f"SELECT change, count(*) AS n FROM blend_diff({a}, {b}) GROUP BY ALL;",  # noqa: S608
+        )
+    if manifest.sql("SELECT count(*) FROM verdicts").item():
+        yield (
             "Which rows is the judge surest are wrong?",
             "SELECT s.source, round(v.p_error, 3) AS p_error, s.prompt, s.response\n"
             "FROM verdicts v JOIN samples s USING (sample_id) ORDER BY v.p_error DESC NULLS LAST LIMIT 10;",
-        ),
-        (
-            "How do two blends differ?",
-            f"SELECT change, count(*) AS n FROM blend_diff({_text(a)}, {_text(b)}) GROUP BY ALL;",  # noqa: S608
-        ),
-        ("How do their recipes compare?", f"FROM compare({_text(x)}, {_text(y)});"),
-    )
-
-
-def _first(manifest: Manifest, sql: str) -> str | None:
-    value: str | None = manifest.sql(sql).item()
-    return value
+        )
+    dropped = manifest.sql("SELECT min(sample_id) FROM decisions WHERE NOT kept").item()
+    if dropped:
+        yield (
+            "Why were rows dropped?",
+            "SELECT step, reason, sum(n_dropped) AS n FROM funnel\n"
+            "WHERE reason IS NOT NULL GROUP BY ALL ORDER BY n DESC;",
+        )
+        yield "What happened to one of them?", f"FROM why({_text(dropped[:12])});"
 
 
 def _text(value: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from manifests.report_html import decimals, interval, number, p_value
+from manifests.report_html import cut, decimals, interval, number, p_value
 
 MOST_POINTS: Final = 8
 MOST_OPPONENTS: Final = 4
@@ -73,12 +73,14 @@ def _turn(row: Row, name: str) -> Row | None:
 def _sentence(name: str, rows: Sequence[Row], detectable: bool) -> str:
     ordered = sorted(rows, key=lambda row: _ORDER[row["verdict"]])
     clauses = [
-        f"{row['verdict']} against {row['blend_b']}, {figures(row, detectable)}" for row in ordered[:MOST_OPPONENTS]
+        f"{row['verdict']} against {cut(row['blend_b'], 64)}, {figures(row, detectable)}"
+        for row in ordered[:MOST_OPPONENTS]
     ]
     more = len(ordered) - MOST_OPPONENTS
     if more > 0:
         clauses.append(f"{more} more in the table")
-    return f"{name} on {rows[0]['task']} ({rows[0]['metric']}): {'; '.join(clauses)}."
+    where = f"{cut(rows[0]['task'], 64)} ({cut(rows[0]['metric'], 64)})"
+    return f"{cut(name, 64)} on {where}: {'; '.join(clauses)}."
 
 
 def figures(row: Row, detectable: bool = True) -> str:

@@ -44,8 +44,8 @@ def scale(values: Sequence[float], ticks: int = 4) -> Scale:
     Tick steps are 1, 2, 2.5 or 5 times a power of ten.
     """
     low, high = min(values, default=0.0), max(values, default=1.0)
-    if high - low < 1e-12:
-        room = abs(low) * 0.1 or 1.0
+    if high - low <= max(1e-9, 1e-9 * abs(low)):
+        room = max(0.1 * abs(low), 1e-3)
         low, high = low - room, high + room
     raw = (high - low) / ticks
     power = 10.0 ** math.floor(math.log10(raw))

@@ -30,7 +30,7 @@ from manifests.store import Manifest
 MOST_REASONS: Final = 10
 MOST_ROWS: Final = 60
 BINS: Final = 40
-_CONDITION: Final = r"(?<![\w.\"])\"?{}\"?\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)"
+_CONDITION: Final = r"(?<![\w.\"])\"?{}\"?\s*(<=|>=|<|>)\s*(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 
 
 def sources(manifest: Manifest) -> Html | None:
@@ -239,10 +239,10 @@ def coverage(manifest: Manifest) -> Html | None:
     columns = [
         Column("Target"),
         Column("Covered by"),
-        *(Column(metric.replace("_", " "), "number") for metric in metrics),
+        *(Column(cut(metric.replace("_", " "), 40), "number") for metric in metrics),
     ]
     body: list[Sequence[Child]] = [
-        [target, source, *(number(values.get((target, source, metric)), 3) for metric in metrics)]
+        [named(target), named(source), *(number(values.get((target, source, metric)), 3) for metric in metrics)]
         for target, source in pairs[:MOST_ROWS]
     ]
     more = f" {plural(len(pairs) - MOST_ROWS, 'more row')} in the view coverage." if len(pairs) > MOST_ROWS else ""
@@ -264,7 +264,7 @@ def _held(manifest: Manifest) -> Html | None:
         if shares.height:
             found[recipe] = dict(shares.iter_rows())
     targets = sorted({target for shares in found.values() for target in shares})
-    columns = [Column("Recipe"), *(Column(target, "number") for target in targets)]
-    body = [[recipe, *(percent(shares.get(target)) for target in targets)] for recipe, shares in found.items()]
+    columns = [Column("Recipe"), *(Column(cut(target, 40), "number") for target in targets)]
+    body = [[named(recipe), *(percent(shares.get(target)) for target in targets)] for recipe, shares in found.items()]
     caption = "Share of each target's rows whose cell the recipe's generalist rows hold, mean over its seeds."
     return table(columns, body, caption=caption) if found else None

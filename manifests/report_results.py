@@ -264,11 +264,12 @@ def stages(manifest: Manifest) -> Html | None:
         return None
     most = max(row["seconds"] for row in rows) or 1.0
     columns = [
-        Column("Stage"), Column("Seconds", "number", "s"), Column("Time", "plot narrow"), Column("Stages", "number", "stages"),
-        Column("Rows written", "number", "rows"), Column("Longest", "text", "longest"),
+        Column("Stage"), Column("Seconds", "number", "s"), Column("Time", "plot narrow"),
+        Column("Stages", "number", "stages"), Column("Rows written", "number", "rows"),
+        Column("Longest", "text", "longest"),
     ]  # fmt: skip
     body: list[Sequence[Child]] = [
-        [r["kind"], number(r["seconds"], 1), _bar(r["seconds"] / most, f"{r['kind']}: {duration(r['seconds'])}"),
+        [cut(r["kind"], 40), number(r["seconds"], 1), _bar(r["seconds"] / most, f"{r['kind']}: {r['seconds']:.1f} s"),
          count(r["n"]), count(r["rows"]), named(r["longest"])]
         for r in rows
     ]  # fmt: skip

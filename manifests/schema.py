@@ -71,7 +71,7 @@ STRATA: Final[Schema] = {
     "requested": pl.Float64,  # rows asked for before rounding and caps
     "taken": pl.Int64,
     "repeats": pl.Int32,
-    "limited_by": pl.String,  # null | supply | where | tokens
+    "limited_by": pl.String,  # null | supply | where | rounding
 }
 RESULTS: Final[Schema] = {
     "run": pl.String,

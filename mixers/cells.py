@@ -148,7 +148,8 @@ def coverage(samples: pl.DataFrame, vectors: Vectors, k: int, seed: int = 0) -> 
     `cell_recall`: share of the target's rows whose cell holds at least 5 of the source's rows;
     `overlap`: sum over cells of min(share of the target, share of the source): 1 = same distribution;
     `knn_recall`: share of the target's rows (at most 500, by sampling key) that have a row of the source within the
-    radius, which is the median distance between a target row and its nearest fellow; absent for a target of one row.
+    radius, which is the median distance between a target row and its nearest fellow (a target whose rows share a
+    template therefore reads near 0); absent for a target of one row.
     For `pool` only: `breadth`, the entropy of the target's cells / log k (small targets read low: at most log n/log k).
     """
     grid = rounded(vectors)

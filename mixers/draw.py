@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import polars as pl
 
@@ -32,8 +32,8 @@ class Recipe(Protocol):
         ...
 
     @property
-    def rows(self) -> int | None:
-        """Generalist rows."""
+    def rows(self) -> int | Literal["all"] | None:
+        """Generalist rows; `all` for every row of the supply."""
         ...
 
     @property
@@ -184,12 +184,14 @@ def check(recipe: Recipe) -> None:
 
 
 def amount(recipe: Recipe, specialists: int) -> int | None:
-    """Return the generalist rows that the recipe asks for beside `specialists` specialist rows; None under `tokens`.
+    """Return the generalist rows that the recipe asks for beside `specialists` specialist rows.
+
+    None under `tokens` and for `all`.
 
     A share s beside n specialist rows is n s / (1 - s), rounded half up.
     """
     if recipe.share is None:
-        return recipe.rows
+        return recipe.rows if isinstance(recipe.rows, int) else None
     if not specialists:
         raise UserError(
             f"blend '{recipe.name}' asks for a share, but has no specialist rows to be a share of",
@@ -223,7 +225,8 @@ def sized(draw: Draw, recipe: Recipe, supply: Supply, fill: Fill, others: tuple[
     specialist, reasons = others
     if recipe.tokens is not None:
         return draw.by_tokens(supply, fill, recipe.tokens, reasons)
-    return draw.by_rows(supply, fill, amount(recipe, specialist) or 0, reasons)
+    total = fill.supply if recipe.rows == "all" else amount(recipe, specialist) or 0
+    return draw.by_rows(supply, fill, total, reasons)
 
 
 def assemble(recipe: Any, seed: int, pool: Pool, parts: Sequence[Drawn]) -> Blend:  # noqa: ANN401 - any mixer
@@ -250,7 +253,7 @@ def assemble(recipe: Any, seed: int, pool: Pool, parts: Sequence[Drawn]) -> Blen
             repeats=pl.lit(1, dtype=pl.Int32),
         )
     )
-    strata = pl.concat([part.strata for part in parts])
+    strata = pl.concat([part.strata for part in parts]).sort("stratum")
     return Blend(recipe.name, spec_of(recipe), seed, placed.select(list(schema.MEMBERS)), strata)
 
 

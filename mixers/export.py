@@ -92,7 +92,7 @@ def _recipe(blend: Blend) -> str:
         "samples": blend.members.height,
         "rows": int(blend.members["repeats"].sum()),
         "recipe": dict(blend.recipe),
-        "strata": blend.strata.to_dicts(),
+        "strata": blend.strata.sort("stratum").to_dicts(),
     }
     return json.dumps(json.loads(canonical_json(facts)), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 

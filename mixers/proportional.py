@@ -27,8 +27,8 @@ class Proportional:
 
     name: str
     """Name of the blend."""
-    rows: Annotated[int, Field(ge=0)] | None = None
-    """Generalist rows; 0 gives a blend of specialist rows only."""
+    rows: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
+    """Generalist rows: 0 gives a blend of specialist rows only, `all` every row that passes `where`."""
     tokens: Annotated[int, Field(ge=1)] | None = None
     """Generalist tokens (UTF-8 bytes / 4): rows are taken until the next would pass it."""
     share: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import Final
 
 Mixture = Sequence[tuple[float, float]]
@@ -26,11 +27,14 @@ def mixed(t: float, mixture: Mixture) -> float:
 
 
 def critical(alpha: float, mixture: Mixture) -> float:
-    """Return the t that |T| exceeds with probability `alpha` (0..1), to a relative precision of 1e-9."""
-    high = 1.0
-    while mixed(high, mixture) > alpha and high < 1e12:
-        high *= 4
-    return _root(lambda t: mixed(t, mixture) / alpha - 1, 0.0, high)
+    """Return the t that |T| exceeds with probability `alpha` (0 < alpha < 1), to a relative precision of 1e-9."""
+    low = NormalDist().inv_cdf(1 - alpha / 2)
+    step = 1.1
+    high = low * step
+    while mixed(high, mixture) > alpha:
+        step *= step
+        low, high = high, high * step
+    return _root(lambda t: math.log(mixed(t, mixture) / alpha), low, high)
 
 
 def detectable(limit: float, power: float, mixture: Mixture) -> float:

@@ -73,7 +73,7 @@ def component(source: Table | type[Any], value: object, path: Path_, problems: P
     """
     if not isinstance(value, Mapping):
         noun, first = (source.noun, "kind") if isinstance(source, Table) else (source.kind, "name")
-        problems.add(f"a {noun} must be a mapping, such as {{{first}: ..., ...}}", path, value)
+        problems.add(f"a {noun} must be a mapping", path, value, remedy=f"write it as {{{first}: ..., ...}}")
         return None
     fields = dict(value)
     cls = _class(source, fields, path, problems) if isinstance(source, Table) else source

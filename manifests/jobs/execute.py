@@ -11,7 +11,7 @@ from manifests import schema
 from manifests.component import Context
 from manifests.errors import ConservationError
 from manifests.jobs import rows
-from manifests.jobs.stages import Stage
+from manifests.jobs.stages import Stage, space_of
 from manifests.migrations import utc
 from manifests.names import canonical_json
 
@@ -102,16 +102,11 @@ def mix(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     from mixers.export import export
 
     mixer = stage.component
-    space = getattr(mixer, "space", None)
+    space = space_of(job, mixer)
     names = [ref for (ref,) in store.query("SELECT blend FROM store.blends").iter_rows()]
     like = getattr(mixer, "like", None)
     earlier = {ref: rows.blend_of(store, ref) for ref in names if like is not None and ref.split("@")[0] == like}
-    if space is None:
-        spaces = [s for (s,) in store.query("SELECT DISTINCT space FROM store.cells ORDER BY 1").iter_rows()]
-        name = spaces[0] if spaces else None
-    else:
-        name = space.name
-    blend = mixer.blend(rows.pool(store, name), stage.seed, earlier)
+    blend = mixer.blend(rows.pool(store, None if space is None else space.name), stage.seed, earlier)
     tables = blend_tables(store, blend)
     export(blend, tables.pop("text"), context.root / "blends" / blend.ref)
     return tables

@@ -124,7 +124,7 @@ class _Planner:
             asked = getattr(stage.component, "rows", None)
             if held is not None and held.height:
                 return int(held["n_rows"][0]), "rows", False
-            return asked, "generalist rows", False
+            return (asked if isinstance(asked, int) else None), "generalist rows", False
         return getattr(stage.component, "steps", None), "steps", False
 
     def _seen(self, stage: Stage, *, reused: bool) -> tuple[int | None, str, bool]:

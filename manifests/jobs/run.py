@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interru
 from manifests.jobs import execute, rows, training
 from manifests.jobs.progress import Reporter, Silent
 from manifests.jobs.stages import EXPENSIVE, Stage, data_stages, training_stages
-from manifests.store import StageRecord, Store
+from manifests.store import Manifest, StageRecord, Store
 
 if TYPE_CHECKING:
     from manifests.jobs.spec import Job
@@ -214,16 +215,25 @@ class _Runner:
         return written
 
     def finish(self) -> None:
-        """Remove what is no longer in the job and write the report when anything changed."""
-        from manifests.report import report
-
+        """Remove what is no longer in the job, publish, and record how good the judges are."""
         names = {stage.name for stage in self.planned}
         gone = [name for name in sorted(self.store.keys()) if name not in names]
         self.store.retire(gone)
         if self.ran or gone or not self.store.published.exists():
             self.store.publish()
-        if self.ran or gone or not (self.job.manifest / "report.html").exists():
-            report(self.job.manifest)
+            self._judged()
+
+    def _judged(self) -> None:
+        """Record how well each judge found the rows that its `truth` says are wrong."""
+        from manifests.judging import evaluate
+
+        asked = {c.name: (c.truth, c.threshold) for c in self.job.curate if getattr(c, "truth", None)}
+        if not asked:
+            return
+        with Manifest(self.job.manifest) as manifest:
+            found = {n: evaluate(manifest, key, judge=n, threshold=t) for n, (key, t) in asked.items()}
+        self.store.set_meta({"judge_eval": json.dumps(found, sort_keys=True)})
+        self.store.publish()
 
 
 def _raise(stage: Stage, result: Any) -> None:  # noqa: ANN401 - a worker's result or error

@@ -47,6 +47,7 @@ class _Builder:
     def add(self, name: str, component: Any, inputs: Iterable[str], *, seed: int = 0, parent: str = "") -> Stage:  # noqa: ANN401 - any component
         kind = name.split(":", 1)[0]
         spec = {**(spec_of(component) if hasattr(component, "kind") else {"value": component}), "seed": seed}
+        spec.pop("seeds", None)
         key = stage_key(kind, spec, tuple(inputs), VERSION)
         stage = Stage(name, kind, component, key, len(self.stages), canonical_json(spec), seed, parent)
         self.stages.append(stage)
@@ -83,7 +84,7 @@ def data_stages(job: Job) -> list[Stage]:
     for mixer in job.mix:
         for seed in mixer.seeds:
             inputs = [*curated, *(s.key for s in scores)]
-            space = getattr(mixer, "space", None)
+            space = space_of(job, mixer)
             if space is not None:
                 inputs.append(cells[space].key)
             like = getattr(mixer, "like", None)
@@ -114,14 +115,24 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
     return builder.stages[len(data) :]
 
 
+def space_of(job: Job, mixer: Any) -> Any | None:  # noqa: ANN401 - a mixers.Mixer and its cells.Space
+    """Return the coverage space whose cells the mixer sees: its own, else that of the recipe it is like."""
+    by_name = {other.name: other for other in job.mix}
+    while mixer is not None:
+        if getattr(mixer, "space", None) is not None:
+            return mixer.space
+        mixer = by_name.get(getattr(mixer, "like", None))
+    return None
+
+
 def _keys(reads: Mapping[str, Stage], job: Job, roles: Iterable[str]) -> list[str]:
     wanted = set(roles)
     return [reads[source.name].key for source in job.sources if source.role in wanted]
 
 
 def _spaces(job: Job) -> list[Any]:
-    spaces = [mixer.space for mixer in job.mix if getattr(mixer, "space", None) is not None]
-    return sorted(set(spaces), key=lambda space: space.name)
+    spaces = {mixer.space for mixer in job.mix if getattr(mixer, "space", None) is not None}
+    return sorted(spaces, key=lambda space: str(space.name))
 
 
 def _fingerprint(job: Job, source: Any) -> str:  # noqa: ANN401 - curate.sources.Source

@@ -104,13 +104,28 @@ class Workers:
                 if not future.cancelled():
                     error = future.exception()
                     each(futures[future], error if error is not None else future.result())
-            context.progress(len(futures) - len(left), len(futures))
+            context.progress(*self._progress(futures, left))
             if context.stopping() and left:
                 self.stop.touch()
                 for future in left:
                     future.cancel()
                 wait(left)
                 raise Interrupted("stopped between training steps; the same command goes on from here")
+
+    def _progress(self, futures: Mapping[Future[Any], Stage], left: set[Future[Any]]) -> tuple[int, int]:
+        """Return (done, all) in training steps where the stages train, in stages otherwise."""
+        from trainers.worker import progress
+
+        steps = [
+            getattr(stage.component, "steps", None) if stage.kind == "train" else None for stage in futures.values()
+        ]
+        if None in steps:
+            return len(futures) - len(left), len(futures)
+        done = 0
+        for future, stage in futures.items():
+            inside = progress(self.stop.parent.parent / "runs" / stage.parent) if future in left else None
+            done += stage.component.steps if future not in left else inside[0] if inside else 0
+        return done, sum(step for step in steps if step)
 
     def close(self) -> None:
         """End the workers."""

@@ -25,15 +25,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     data = parser.parse_args().data
-    print(f"{'file':<20}{'rows':>8}{'samples':>9}{'rejects':>9}{'seconds':>9}  reasons")
+    print(f"{'file':<20}{'rows':>8}{'samples':>9}{'rejects':>9}{'seconds':>9}{'CPU s':>8}  reasons")
     for name, fields in CASES:
         source = Source(**{"name": "s", "role": "generalist", "path": f"{name}.parquet", **fields})
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         reading = source.read_all(data)
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         print(
             f"{name:<20}{reading.rows:>8}{len(reading.samples):>9}{len(reading.rejects):>9}{seconds:>9.2f}"
-            f"  {reading.reasons}"
+            f"{cpu:>8.2f}  {reading.reasons}"
         )
 
 

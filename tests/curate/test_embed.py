@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import embed
@@ -61,6 +61,7 @@ def test_minilm_agrees_with_sentence_transformers_one_text_at_a_time(tmp_path, c
     assert np.abs(ours - theirs).max() < 1e-5
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=8))
 def test_a_hashed_row_does_not_depend_on_the_texts_beside_it(texts):
     together = embed.hashed(texts)
@@ -71,7 +72,8 @@ def test_a_hashed_row_does_not_depend_on_the_texts_beside_it(texts):
 
 def test_hashed_rows_are_close_for_shared_words_only():
     rows = embed.hashed(["the cat sat on the mat", "the cat sat on a mat", "quantum flux of eleven muons"])
-    assert rows[0] @ rows[1] > 0.6 > 0.3 > rows[0] @ rows[2]
+    assert rows[0] @ rows[1] > 0.6
+    assert rows[0] @ rows[2] < 0.3
     assert not embed.hashed(["", " \n", "?!"]).any()
 
 

@@ -1,3 +1,5 @@
+"""Exact duplicates: one of each group stays, and says for whom."""
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -15,7 +17,9 @@ from manifests import schema
 from manifests.component import Context
 
 HERE = Context(root=Path())
-SMALL = st.lists(st.tuples(st.sampled_from("pq"), st.sampled_from(["a", "a ", "A", "b"]), st.sampled_from("xy")), max_size=20)
+SMALL = st.lists(
+    st.tuples(st.sampled_from("pq"), st.sampled_from(["a", "a ", "A", "b"]), st.sampled_from("xy")), max_size=20
+)
 
 
 def rows(*triples: tuple[str, str, str]) -> pl.DataFrame:

@@ -1,3 +1,5 @@
+"""Near duplicates: leaders against the plain greedy loop, guards and limits."""
+
 from __future__ import annotations
 
 import re
@@ -45,7 +47,9 @@ def greedy(texts: list[str], threshold: float) -> dict[int, tuple[int, float]]:
     kept, dropped = [], {}
     for i, text in enumerate(texts):
         mine = shingles(text)
-        near = [(len(mine & o) / len(mine | o), -j) for j, o in kept if mine and len(mine & o) / len(mine | o) >= threshold]
+        near = [
+            (len(mine & o) / len(mine | o), -j) for j, o in kept if mine and len(mine & o) / len(mine | o) >= threshold
+        ]
         if near:
             similarity, j = max(near)
             dropped[i] = (-j, similarity)
@@ -197,7 +201,9 @@ def test_it_stops_when_asked_and_tells_how_far_it_is():
         Fuzzy().decide(frame, {}, Context(root=Path(), stopping=lambda: True))
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 0.0}, {"threshold": 1.1}, {"ngram": 0}, {"unit": "line"}, {"treshold": 0.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": 0.0}, {"threshold": 1.1}, {"ngram": 0}, {"unit": "line"}, {"treshold": 0.5}]
+)
 def test_wrong_fields_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Fuzzy(**wrong)

@@ -1,3 +1,5 @@
+"""The set-similarity join against brute force and a sparse product."""
+
 from __future__ import annotations
 
 import itertools
@@ -80,7 +82,9 @@ def test_texts_agree_with_a_sparse_matrix_product():
     both = (matrix @ matrix.T).toarray()
     size = matrix.getnnz(axis=1)
     similarity = both / (size[:, None] + size[None, :] - both)
-    expected = {(int(j), int(i)): float(similarity[j, i]) for j, i in zip(*np.where(similarity >= 0.5), strict=True) if i < j}
+    expected = {
+        (int(j), int(i)): float(similarity[j, i]) for j, i in zip(*np.where(similarity >= 0.5), strict=True) if i < j
+    }
     assert pairs_of(list(similar_pairs(Sets.of(found), 0.5))) == pytest.approx(expected)
 
 

@@ -33,13 +33,17 @@ def test_sample_id_is_the_digest_of_content_source_and_occurrence(content: str, 
 
 
 def test_ids_are_what_they_were_when_the_first_manifest_was_written() -> None:
-    content = content_id((Message("user", "Näme a \"colour\".\n"), Message("assistant", "Blue.")))
-    assert content == "PINNED_CONTENT"
-    assert sample_id(content, "alpaca", 1) == "PINNED_SAMPLE"
+    content = content_id((Message("user", 'Näme a "colour".\n'), Message("assistant", "Blue.")))
+    assert content == "0b774ac600ff6e1fd1c18202c5434518"
+    assert sample_id(content, "alpaca", 1) == "0b31ba0dc7fd9a7eccc59965de89fda8"
 
 
 def test_content_depends_on_roles_order_and_boundaries() -> None:
-    texts = [("user", "ab"), ("assistant", "c")], [("user", "a"), ("assistant", "bc")], [("assistant", "ab"), ("user", "c")]
+    texts = (
+        [("user", "ab"), ("assistant", "c")],
+        [("user", "a"), ("assistant", "bc")],
+        [("assistant", "ab"), ("user", "c")],
+    )
     assert len({content_id(Message(*t) for t in turns) for turns in texts}) == 3
 
 

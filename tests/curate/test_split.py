@@ -27,7 +27,9 @@ def test_the_elements_of_an_array_are_its_rows(values: list[Any], size: int, ind
     assert all(part.piece.fault is None for part in found)
 
 
-@given(st.lists(VALUES, max_size=4), st.dictionaries(st.text("abc", max_size=3), VALUES, max_size=3), st.integers(1, 40))
+@given(
+    st.lists(VALUES, max_size=4), st.dictionaries(st.text("abc", max_size=3), VALUES, max_size=3), st.integers(1, 40)
+)
 def test_instances_are_rows_and_other_members_are_members(
     instances: list[Any], others: dict[str, Any], size: int
 ) -> None:
@@ -72,6 +74,6 @@ def test_a_row_over_the_bound_is_dropped_and_the_next_is_read(monkeypatch: pytes
 
 
 def test_a_hundred_thousand_escapes_in_one_text_take_one_pass() -> None:
-    value = ["\\\"\n" * 100_000, 1]
+    value = ['\\"\n' * 100_000, 1]
     found = cut(json.dumps(value).encode(), 2**16)
     assert [json.loads(p.piece.raw) for p in found if p.kind == "element"] == value

@@ -1,3 +1,5 @@
+"""Words, grams and normalisation against Python references."""
+
 from __future__ import annotations
 
 import re
@@ -15,7 +17,8 @@ from curate.text import Lexicon, grams_of, keyed, normalise, numbers, whole, wor
 
 CHARACTERS = st.characters(exclude_categories=("Cs", "Cn"))
 TEXTS = st.lists(st.text(CHARACTERS, max_size=40), max_size=8)
-PLAIN = st.lists(st.lists(st.sampled_from("a b c d ab".split()), max_size=12).map(" ".join), min_size=1, max_size=10)
+SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "d", "ab"]), max_size=12).map(" ".join)
+PLAIN = st.lists(SENTENCES, min_size=1, max_size=10)
 
 WHITE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 

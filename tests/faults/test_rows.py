@@ -450,7 +450,7 @@ def test_mutated_bytes_never_escape_as_anything_but_a_reject_or_a_user_error(
 ) -> None:
     rng = random.Random(7)
     outcomes: Counter[str] = Counter()
-    for _ in range(400):
+    for _ in range(200):
         mutated = bytearray(data)
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(len(mutated))
@@ -470,4 +470,30 @@ def test_mutated_bytes_never_escape_as_anything_but_a_reject_or_a_user_error(
         else:
             outcomes["read"] += 1
             outcomes.update(reading.reasons)
-    assert outcomes["read"] > 100
+    assert outcomes["read"] > 50
+
+
+def test_mutated_parquet_never_escapes_as_anything_but_rejects_or_a_user_error(tmp_path: Path) -> None:
+    data = parquet(tmp_path, [{"instruction": f"i{n}", "output": f"o{n}", "m": [{"a": "x"}]} for n in range(50)])
+    rng = random.Random(3)
+    source = Source(name="s", role="generalist", path="rows.parquet")
+    outcomes: Counter[str] = Counter()
+    for _ in range(250):
+        mutated = bytearray(data)
+        for _ in range(rng.randint(1, 3)):
+            mutated[rng.randrange(len(mutated))] = rng.randrange(256)
+        (tmp_path / "rows.parquet").write_bytes(mutated)
+        try:
+            reading = source.read_all(tmp_path)
+        except UserError:
+            outcomes["refused"] += 1
+        else:
+            outcomes["read"] += 1
+            assert reading.rows == len(reading.samples) + len(reading.rejects)
+    assert min(outcomes["read"], outcomes["refused"]) > 20
+
+
+def test_37_a_column_name_that_is_not_utf8_is_refused_by_file(tmp_path: Path) -> None:
+    data = parquet(tmp_path, [{"instruction": "a", "output": "b"}], store_schema=False)
+    with pytest.raises(UserError, match=r"not a readable Parquet file.*rows\.parquet"):
+        read(tmp_path, "rows.parquet", data.replace(b"instruction", b"instructio\xff"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 
 from manifests import schema
 from manifests.names import canonical_json, digest, k64
-from manifests.store import StageRecord, Store
+from manifests.store import FILE, StageRecord, Store
 
 PARTS = ("read", "step", "score", "cells", "mix", "train", "measure", "compare")
 SIZES = {"chat-pool": ("generalist", 1200), "facts": ("specialist", 400), "facts-test": ("eval", 150)}
@@ -24,18 +26,19 @@ RECIPES = {
 }
 EFFECT = {"filtered": 0.16, "all-rows": 0.0, "random-drop": 0.02}
 SEEDS = (0, 1, 2)
+FIXED = {"role", "status", "verdict", "label", "sample_id", "content_id", "recipe", "spec"}
+"""Columns that a CHECK or their meaning keeps from holding any text."""
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"--></style></svg><b>&amp;\x07\u202e"
 
 Tables = dict[str, pl.DataFrame]
 
 
-def write(root: Path, upto: str = "compare", *, effect: Mapping[str, float] = EFFECT, hostile: bool = False) -> Path:
+def write(root: Path, upto: str = "compare", *, effect: Mapping[str, float] = EFFECT) -> Path:
     """Write a manifest into `root` up to a kind of stage of `PARTS`, publish it, and return its folder."""
     parts = PARTS[: PARTS.index(upto) + 1]
     with Store(root) as store:
-        meta = {"job": HOSTILE if hostile else "do-flagged-rows-hurt", "file": "job.yaml", "notes": "A sample."}
-        store.set_meta(meta)
-        for position, (name, spec, tables) in enumerate(stages(effect, HOSTILE if hostile else "")):
+        store.set_meta({"job": "do-flagged-rows-hurt", "file": "job.yaml", "notes": "A sample."})
+        for position, (name, spec, tables) in enumerate(stages(effect)):
             kind = name.split(":")[0]
             if kind in parts:
                 record = StageRecord(name, kind, digest(name), canonical_json(spec), position, 0.4 + position / 7)
@@ -44,23 +47,38 @@ def write(root: Path, upto: str = "compare", *, effect: Mapping[str, float] = EF
     return root
 
 
-def stages(effect: Mapping[str, float], hostile: str = "") -> Iterator[tuple[str, dict[str, object], Tables]]:
-    """Yield (stage, spec, tables) of a whole job; `hostile` is put into every text that comes from outside."""
+def poison(source: Path, root: Path) -> Path:
+    """Copy the manifest of `source` to `root` with markup in every text that a job, a row or a model could bring."""
+    root.mkdir(parents=True)
+    shutil.copyfile(source / FILE, root / FILE)
+    with duckdb.connect(str(root / FILE)) as connection:
+        texts = connection.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'store' AND data_type = 'VARCHAR'"
+        ).fetchall()
+        for table, column in texts:
+            if column not in FIXED and (table, column) != ("meta", "key"):
+                connection.execute(f"UPDATE store.{table} SET {column} = {column} || ?", [HOSTILE])
+        connection.execute("UPDATE store.runs SET status = 'failed', note = ? WHERE seed = 2", [HOSTILE])
+    return root
+
+
+def stages(effect: Mapping[str, float]) -> Iterator[tuple[str, dict[str, object], Tables]]:
+    """Yield (stage, spec, tables) of a whole job."""
     rng = np.random.default_rng(7)
-    samples = {source: _samples(source, role, n, hostile) for source, (role, n) in SIZES.items()}
+    samples = {source: _samples(source, role, n) for source, (role, n) in SIZES.items()}
     for source, frame in samples.items():
-        yield f"read:{source}", {}, _read(source, frame, hostile)
+        yield f"read:{source}", {}, _read(source, frame)
     alive = pl.concat(list(samples.values()))
     for step, reasons in {
         "1-exact": {"duplicate": 0.04},
         "2-rules": {"empty output": 0.03, "invented content for a URL": 0.05, "merged instructions": 0.01},
         "3-decontaminate": {"13-gram overlap": 0.015},
     }.items():
-        decisions = _decide(alive, reasons, rng, hostile)
+        decisions = _decide(alive, reasons, rng)
         yield f"step:{step}", {"kind": step[2:]}, {"decisions": decisions.with_columns(step=pl.lit(step))}
         alive = alive.filter(decisions["kept"])
     scored = alive.filter(pl.col("role") == "generalist")
-    scores = _scores(scored, rng, hostile)
+    scores = _scores(scored, rng)
     yield "score:4-judge", {"kind": "judge", "name": "judge", "threshold": 0.5}, scores
     yield "cells:target", {}, _cells(alive, rng)
     p_error = dict(scores["scores"].select("sample_id", "value").iter_rows())
@@ -69,18 +87,18 @@ def stages(effect: Mapping[str, float], hostile: str = "") -> Iterator[tuple[str
             yield f"mix:{name}@{seed}", {"kind": "mix"}, _mix(alive, p_error, name, budget, seed)
     for name, budget in RECIPES.items():
         for seed in SEEDS:
-            yield f"train:{name}@{seed}", {"kind": "full"}, {"runs": _run(name, budget, seed, hostile)}
-    results = _results(samples["facts-test"], effect, rng, hostile)
+            yield f"train:{name}@{seed}", {"kind": "full"}, {"runs": _run(name, budget, seed)}
+    results = _results(samples["facts-test"], effect, rng)
     for (run, task), frame in results.group_by("run", "task", maintain_order=True):
         yield f"measure:{run}:{task}", {}, {"results": frame}
     yield "compare:all", {}, _compare(results)
 
 
-def _samples(source: str, role: str, n: int, hostile: str) -> pl.DataFrame:
+def _samples(source: str, role: str, n: int) -> pl.DataFrame:
     rows = []
     for i in range(n):
         content, identity = digest([source, i]), digest([source, i, 0])
-        prompt, response = f"Question {i} of {source}?{hostile}", f"Answer {i}.{hostile}"
+        prompt, response = f"Question {i} of {source}?", f"Answer {i}."
         messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
         size = len(prompt) + len(response)
         rows.append(
@@ -91,23 +109,21 @@ def _samples(source: str, role: str, n: int, hostile: str) -> pl.DataFrame:
     return schema.frame(columns, schema.SAMPLES).sort("sample_id")
 
 
-def _read(source: str, frame: pl.DataFrame, hostile: str) -> Tables:
+def _read(source: str, frame: pl.DataFrame) -> Tables:
     n = frame.height
-    rejects = [
-        {"source": source, "line": i, "reason": f"no answer{hostile}", "raw_hash": digest(i)} for i in range(n // 80)
-    ]
+    rejects = [{"source": source, "line": i, "reason": "no answer", "raw_hash": digest(i)} for i in range(n // 80)]
     about = {
-        "source": source, "role": frame["role"][0], "uri": f"data/{source}.jsonl{hostile}", "revision": None,
+        "source": source, "role": frame["role"][0], "uri": f"data/{source}.jsonl", "revision": None,
         "licence": frame["licence"][0], "non_commercial": "NC" in frame["licence"][0], "rows": n + len(rejects),
         "samples": n, "rejects": len(rejects), "skipped": 17 if source == "chat-pool" else 0, "sha256": "ab" * 32,
     }  # fmt: skip
     return {"sources": pl.DataFrame([about]), "samples": frame, "rejects": schema.frame(rejects, schema.REJECTS)}
 
 
-def _decide(alive: pl.DataFrame, reasons: Mapping[str, float], rng: np.random.Generator, hostile: str) -> pl.DataFrame:
+def _decide(alive: pl.DataFrame, reasons: Mapping[str, float], rng: np.random.Generator) -> pl.DataFrame:
     odds = [1 - sum(reasons.values()), *reasons.values()]
     choice = rng.choice(len(odds), size=alive.height, p=odds)
-    names = [None, *(reason + hostile for reason in reasons)]
+    names = [None, *(reason for reason in reasons)]
     droppable = (alive["role"] == "generalist").to_numpy()
     reason = [names[c] if droppable[i] else None for i, c in enumerate(choice)]
     return alive.select("sample_id", "source").with_columns(
@@ -118,7 +134,7 @@ def _decide(alive: pl.DataFrame, reasons: Mapping[str, float], rng: np.random.Ge
     )
 
 
-def _scores(scored: pl.DataFrame, rng: np.random.Generator, hostile: str) -> Tables:
+def _scores(scored: pl.DataFrame, rng: np.random.Generator) -> Tables:
     n = scored.height
     wrong = rng.random(n) < 0.25
     value = np.where(wrong, rng.beta(3, 1.6, n), rng.beta(1.2, 5, n))
@@ -129,7 +145,7 @@ def _scores(scored: pl.DataFrame, rng: np.random.Generator, hostile: str) -> Tab
         pl.lit("judge").alias("scorer"),
         pl.Series("value", held, dtype=pl.Float64),
         pl.Series("status", status),
-        pl.Series("why", [None if v is not None else f"label mass 0.2{hostile}" for v in held], dtype=pl.String),
+        pl.Series("why", [None if v is not None else "label mass 0.2" for v in held], dtype=pl.String),
         pl.lit("key").alias("key"),
     )
     verdicts = scores.select("sample_id", judge="scorer", p_error="value", status="status").with_columns(
@@ -176,26 +192,27 @@ def _mix(alive: pl.DataFrame, p_error: Mapping[str, float | None], name: str, bu
          "limited_by": "supply" if budget == 400 else None},
     ]  # fmt: skip
     return {
-        "blends": pl.DataFrame([about]).with_columns(pl.lit("2026-11-20 10:00:00").str.to_datetime().alias("created_at")),
+        "blends": pl.DataFrame([about]).with_columns(
+            pl.lit("2026-11-20 10:00:00").str.to_datetime().alias("created_at")
+        ),
         "members": members.with_columns(pl.lit(f"{name}@{seed}").alias("blend")),
         "strata": schema.frame(strata, schema.STRATA).with_columns(pl.lit(f"{name}@{seed}").alias("blend")),
     }
 
 
-def _run(name: str, budget: int, seed: int, hostile: str) -> pl.DataFrame:
-    failed = name == "all-rows-400" and seed == 2 and bool(hostile)
+def _run(name: str, budget: int, seed: int) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "run": [f"{name}@{seed}"], "blend": [f"{name}@{seed}"], "trainer": ["full"], "base": ["bases/c0ffee"],
-            "seed": [seed], "status": ["failed" if failed else "done"], "steps": [200], "tokens": [51200 + budget * 9],
+            "seed": [seed], "status": ["done"], "steps": [200], "tokens": [51200 + budget * 9],
             "seconds": [14.2 + seed + budget / 100], "peak_memory": [812_000_000 + seed * 3_000_000],
-            "content_id": [None if failed else digest([name, seed])], "note": [f"out of memory{hostile}"],
+            "content_id": [digest([name, seed])], "note": [None],
         },
-        schema_overrides={"content_id": pl.String},
+        schema_overrides={"note": pl.String},
     )  # fmt: skip
 
 
-def _results(test: pl.DataFrame, effect: Mapping[str, float], rng: np.random.Generator, hostile: str) -> pl.DataFrame:
+def _results(test: pl.DataFrame, effect: Mapping[str, float], rng: np.random.Generator) -> pl.DataFrame:
     easy = {task: rng.normal(0, 1, test.height) for task in ("facts-test", "closed-book")}
     frames = []
     for name, budget in RECIPES.items():
@@ -206,13 +223,13 @@ def _results(test: pl.DataFrame, effect: Mapping[str, float], rng: np.random.Gen
             for task, metric, values in (("facts-test", "loglik", loglik), ("closed-book", "exact_match", exact)):
                 frames.append(
                     pl.DataFrame({"run": f"{name}@{seed}", "task": task, "example_id": test["sample_id"],
-                                  "metric": metric, "value": values, "prediction": f"Paris{hostile}"})
+                                  "metric": metric, "value": values, "prediction": "Paris"})
                 )  # fmt: skip
     return pl.concat(frames)
 
 
 def _compare(results: pl.DataFrame) -> Tables:
-    """Normal intervals and Holm's correction: near enough to a bootstrap for what is shown here."""
+    """Return normal intervals and Holm's correction: near enough to a bootstrap for what is shown here."""
     board, pairs = [], []
     for (task, metric), group in results.group_by("task", "metric", maintain_order=True):
         means = {

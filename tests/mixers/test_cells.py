@@ -69,15 +69,14 @@ def test_dots_of_rounded_rows_are_exact_whatever_sums_them():
     assert np.abs(grid).max() <= 2048
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-def test_threads_do_not_change_a_cell(threads):
+def test_threads_do_not_change_a_cell():
     code = (
         "import numpy as np; from manifests.names import digest; from mixers.cells import assign\n"
         "v = np.random.default_rng(0).normal(size=(3000, 384)); v = (v / np.linalg.norm(v, axis=1)[:, None])\n"
         "c = assign(v.astype('f4'), [digest(i) for i in range(3000)], np.zeros(3000, bool), 16, 0)\n"
         "print(digest(c.tolist()))"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     vectors = np.random.default_rng(0).normal(size=(3000, 384))
     here = assign(unit(vectors), names(3000), np.zeros(3000, bool), 16, 0)
@@ -92,11 +91,11 @@ def test_another_seed_cuts_other_cells():
 
 def test_a_small_target_gets_cells_of_its_own():
     rng = np.random.default_rng(0)
-    pool, _ = blobs(n=30_000, centres=200, d=8, spread=2.0)
+    pool, _ = blobs(n=21_000, centres=200, d=8, spread=2.0)
     target = unit(np.eye(8)[0] + 0.2 * rng.normal(size=(400, 8)))
-    mask = np.arange(30_400) >= 30_000
+    mask = np.arange(21_400) >= 21_000
     everything = np.concatenate([pool, target])
-    cells = assign(everything, names(30_400), mask, 32, 0)
+    cells = assign(everything, names(21_400), mask, 32, 0)
     assert len(set(cells[mask])) >= 2
 
 

@@ -158,3 +158,11 @@ def test_a_blends_content_id_sees_order_and_weight_and_not_the_reason():
     assert heavy.content_id != blend.content_id
     turned = blend.members.with_columns(position=pl.col("position").reverse())
     assert Blend(blend.name, blend.recipe, 0, turned, blend.strata).content_id != blend.content_id
+
+
+def test_all_rows_are_those_that_pass_the_gate():
+    everything = usual()
+    assert len(ids(Proportional(name="b", rows="all").blend(everything, 0, {}))) == 1307
+    gated = Proportional(name="b", rows="all", where="p_error < 0.3").blend(everything, 0, {})
+    generalist = everything.samples.filter(pl.col("role") == "generalist")
+    assert ids(gated) == set(generalist.filter(pl.col("p_error") < 0.3)["sample_id"])

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import accumulate, islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests.errors import UserError
@@ -43,6 +43,7 @@ def exact(fill, total):
     return amounts(below)
 
 
+@settings(deadline=None, max_examples=50)
 @given(fills())
 def test_every_prefix_of_the_sequence_is_within_one_row_of_the_water_level(fill):
     given_so_far = Counter()
@@ -55,6 +56,7 @@ def test_every_prefix_of_the_sequence_is_within_one_row_of_the_water_level(fill)
     assert given_so_far.total() == fill.supply
 
 
+@settings(deadline=None)
 @given(fills(), st.data())
 def test_quotas_sum_exactly_keep_the_caps_and_never_shrink_when_the_total_grows(fill, data):
     small = data.draw(st.integers(0, fill.supply))
@@ -66,6 +68,7 @@ def test_quotas_sum_exactly_keep_the_caps_and_never_shrink_when_the_total_grows(
     assert all(more[n] == 0 for n, w in fill.weights.items() if not w)
 
 
+@settings(deadline=None)
 @given(fills())
 def test_the_order_of_the_strata_does_not_matter(fill):
     turned = Fill(dict(reversed(fill.weights.items())), fill.caps, fill.held, fill.least)
@@ -108,6 +111,7 @@ def test_what_a_stratum_holds_already_counts():
     assert requests(20, fill) == {"a": 0.0, "b": 20.0}
 
 
+@settings(deadline=None)
 @given(fills(), st.integers(0, 500))
 def test_requests_sum_to_the_total_when_any_stratum_has_weight(fill, total):
     asked = requests(total, fill)

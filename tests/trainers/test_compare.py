@@ -128,7 +128,7 @@ def test_turning_a_pair_round_turns_the_sign():
 
 def test_a_larger_study_detects_smaller_effects():
     few, many = (differences(study(blends=2, seeds=s, examples=n), [("b0", "b1")])[0] for s, n in ((3, 40), (12, 400)))
-    assert many.detectable < few.detectable / 3
+    assert many.detectable < 0.6 * few.detectable
     assert few.detectable > (few.high - few.low) / 2
 
 
@@ -136,12 +136,13 @@ def test_a_larger_study_detects_smaller_effects():
 
 
 def test_other_blends_lend_their_degrees_of_freedom():
-    wins = {blends: 0 for blends in (2, 6)}
+    wins = dict.fromkeys((2, 6), 0)
     for number in range(40):
         for blends in wins:
             tables = study(blends=blends, seed_sd=0.3, effect=1.5, number=number)
             wins[blends] += differences(tables, [("b0", "b1")])[0].p_value < 0.05 / 15
-    assert wins[2] < 20 < 30 < wins[6]
+    assert wins[2] <= 10
+    assert wins[6] >= 25
 
 
 def test_a_blend_that_varies_more_than_the_rest_gets_no_smaller_error_by_pooling():

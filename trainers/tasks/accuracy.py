@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT, Context
-from trainers.tasks import ask
+from trainers.tasks import reply
 from trainers.trainer import Example, Measured, Metric
 
 
@@ -44,20 +44,20 @@ class Accuracy:
         A tie is a wrong answer. The prediction is the likeliest option, of equal ones the first.
         """
         usable = [(example, _options(example)) for example in examples]
-        scored = ask.grouped(model, usable, context)
+        scored = reply.grouped(model, usable, context)
         rows: list[Measured] = []
         for (example, options), likely in zip(usable, scored, strict=True):
-            rows += self._row(example, options, [ask.per(one, self.normalise) for one in likely])
+            rows += self._row(example, options, [reply.per(one, self.normalise) for one in likely])
         return rows
 
     def _row(self, example: Example, options: list[str], scores: list[float | None]) -> list[Measured]:
         values = [score for score in scores if score is not None]
         if not options or len(values) < len(options):
-            return ask.measured(example, {"accuracy": None, "margin": None})
+            return reply.measured(example, {"accuracy": None, "margin": None})
         right = max(score for option, score in zip(options, values, strict=True) if option in example.references)
         wrong = max(score for option, score in zip(options, values, strict=True) if option not in example.references)
         chosen = options[values.index(max(values))]
-        return ask.measured(example, {"accuracy": float(right > wrong), "margin": right - wrong}, chosen)
+        return reply.measured(example, {"accuracy": float(right > wrong), "margin": right - wrong}, chosen)
 
 
 def _options(example: Example) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT, Context
 from trainers.metrics.text import stated
-from trainers.tasks import ask
+from trainers.tasks import reply
 from trainers.trainer import Example, Measured, Metric
 
 
@@ -22,7 +22,7 @@ class Loglik:
     kind: ClassVar[str] = "loglik"
     version: ClassVar[int] = 1
     inert: ClassVar[frozenset[str]] = frozenset({"max_new_tokens"})
-    metrics: ClassVar[tuple[Metric, ...]] = (ask.LOGLIK,)
+    metrics: ClassVar[tuple[Metric, ...]] = (reply.LOGLIK,)
 
     name: str
     """Name of the task in the results."""
@@ -38,11 +38,11 @@ class Loglik:
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
         """Return the log-likelihood per character over all references of each example; None where it has none."""
         references = [stated(example.references) for example in examples]
-        scored = ask.grouped(model, zip(examples, references, strict=True), context)
+        scored = reply.grouped(model, zip(examples, references, strict=True), context)
         return [
             row
             for example, likely in zip(examples, scored, strict=True)
-            for row in ask.measured(example, {"loglik": _together(likely)})
+            for row in reply.measured(example, {"loglik": _together(likely)})
         ]
 
 
@@ -50,4 +50,4 @@ def _together(scored: Sequence[Any]) -> float | None:
     """Return the sum of the log-likelihoods over the sum of the characters; None when one could not be scored."""
     if any(one is None for one in scored) or not sum(one.n_chars for one in scored):
         return None
-    return ask.finite(math.fsum(one.total for one in scored) / sum(one.n_chars for one in scored))
+    return reply.finite(math.fsum(one.total for one in scored) / sum(one.n_chars for one in scored))

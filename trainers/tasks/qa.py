@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from manifests.component import COMPONENT, Context
 from trainers.metrics.squad import exact_match, token_f1
 from trainers.metrics.text import stated
-from trainers.tasks import ask
+from trainers.tasks import reply
 from trainers.trainer import Example, Measured, Metric
 
 
@@ -27,7 +27,7 @@ class QA:
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("exact_match", 0.0, 1.0, "the answer equals a reference, but for case, punctuation and articles"),
         Metric("token_f1", 0.0, 1.0, "F1 of the tokens shared with the best reference, normalised likewise"),
-        ask.LOGLIK,
+        reply.LOGLIK,
     )
 
     name: str
@@ -44,8 +44,8 @@ class QA:
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
         """Return the three metrics of every example; None where it has no reference."""
         references = [stated(example.references) for example in examples]
-        scored = ask.grouped(model, zip(examples, references, strict=True), context)
-        found = ask.answers(model, examples, self.max_new_tokens, context)
+        scored = reply.grouped(model, zip(examples, references, strict=True), context)
+        found = reply.answers(model, examples, self.max_new_tokens, context)
         rows: list[Measured] = []
         for example, wanted, likely, answer in zip(examples, references, scored, found, strict=True):
             values = {
@@ -53,9 +53,9 @@ class QA:
                 "token_f1": token_f1(answer, wanted) if wanted else None,
                 "loglik": _best(likely),
             }
-            rows += ask.measured(example, values, answer)
+            rows += reply.measured(example, values, answer)
         return rows
 
 
 def _best(scored: Sequence[Any]) -> float | None:
-    return max((value for one in scored if (value := ask.per(one, "chars")) is not None), default=None)
+    return max((value for one in scored if (value := reply.per(one, "chars")) is not None), default=None)

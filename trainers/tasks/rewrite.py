@@ -12,7 +12,7 @@ from manifests.component import COMPONENT, Context
 from trainers.metrics.gleu import gleu
 from trainers.metrics.sari import sari
 from trainers.metrics.text import Split, stated
-from trainers.tasks import ask
+from trainers.tasks import reply
 from trainers.trainer import Example, Measured, Metric
 
 
@@ -41,7 +41,7 @@ class Sari:
 
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
         """Return SARI of every example; None where it has no reference."""
-        found = ask.answers(model, examples, self.max_new_tokens, context)
+        found = reply.answers(model, examples, self.max_new_tokens, context)
         return _rewritten("sari", sari, examples, found, self.split)
 
 
@@ -70,7 +70,7 @@ class Gleu:
 
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
         """Return GLEU of every example; None where it has no reference."""
-        found = ask.answers(model, examples, self.max_new_tokens, context)
+        found = reply.answers(model, examples, self.max_new_tokens, context)
         return _rewritten("gleu", gleu, examples, found, self.split)
 
 
@@ -91,5 +91,5 @@ def _rewritten(
     for example, answer in zip(examples, answers, strict=True):
         wanted = stated(example.references)
         value = metric(original(example), answer, wanted, split) if wanted else None
-        rows += ask.measured(example, {name: value}, answer)
+        rows += reply.measured(example, {name: value}, answer)
     return rows

@@ -12,7 +12,7 @@ from manifests.component import COMPONENT, Context
 from trainers.metrics.rouge import rouge_l
 from trainers.metrics.squad import exact_match
 from trainers.metrics.text import stated
-from trainers.tasks import ask
+from trainers.tasks import reply
 from trainers.trainer import Example, Measured, Metric
 
 
@@ -40,7 +40,7 @@ class Rouge:
 
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
         """Return both metrics of every example; None where it has no reference."""
-        found = ask.answers(model, examples, self.max_new_tokens, context)
+        found = reply.answers(model, examples, self.max_new_tokens, context)
         rows: list[Measured] = []
         for example, answer in zip(examples, found, strict=True):
             wanted = stated(example.references)
@@ -48,5 +48,5 @@ class Rouge:
                 "rouge_l": rouge_l(answer, wanted) if wanted else None,
                 "exact_match": exact_match(answer, wanted, articles=False) if wanted else None,
             }
-            rows += ask.measured(example, values, answer)
+            rows += reply.measured(example, values, answer)
         return rows

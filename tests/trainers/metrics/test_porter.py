@@ -25,9 +25,9 @@ def test_made_up_words_have_the_stems_of_nltk():
     draw = random.Random(0)
     words = {
         "".join(draw.choices(LETTERS, k=draw.randint(0, 5)) + draw.choices(SUFFIXES, k=draw.randint(0, 3)))
-        for _ in range(20_000)
+        for _ in range(6_000)
     }
-    assert len(words) > 15_000
+    assert len(words) > 4_000
     assert {word: stem(word) for word in words} == {word: REFERENCE.stem(word) for word in words}
 
 

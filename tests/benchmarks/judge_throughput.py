@@ -1,0 +1,161 @@
+"""What the judge costs on top of its engine: the same prompts through `Judge` and through `LLM.generate` alone.
+
+Run `python -m tests.benchmarks.judge_throughput [--model DIR] [--data FILE.parquet] [--rows N] [--rounds N]`. Two
+processes each hold one engine with the same settings; the rounds alternate between them, and each round has prompts of
+its own, so neither profits from the other's prefix cache. `Judge` renders, looks up the cache, sends the prompts to the
+engine's process, stores every reply and makes the tables; the raw engine gets ready prompts in a single call. Starting
+either engine is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psutil
+
+from curate.judge import Judge, load_prompt, render
+from curate.judges import Menu
+from curate.judges.vllm import Vllm, VllmSession
+from curate.judges.vllm_worker import first_tokens, take_stdout
+from manifests.component import Context
+from manifests.names import digest
+from tests.curate import tiny_model
+from tests.curate.judged import frame
+
+ROOT = Path(__file__).parents[2]
+PROMPT = "plain"
+SHORT = 400
+"""Bytes of instruction and response together: a longer prompt would abort the raw engine's call."""
+Timings = list[tuple[float, float]]
+
+
+class Opened:
+    """An engine that is already running, as a judge's engine."""
+
+    kind, version, cached = "opened", 1, True
+
+    def __init__(self, session: VllmSession) -> None:
+        self.session = session
+
+    def identity(self) -> dict[str, Any]:
+        """Return nothing: each round has a cache of its own."""
+        return {}
+
+    @contextmanager
+    def open(self, menu: Menu, context: Context) -> Iterator[VllmSession]:
+        """Give the running session."""
+        yield self.session
+
+
+def raw(model: str, length: int) -> None:
+    """Serve rounds on stdin: a JSON list of prompts in, a line out when `LLM.generate` has answered it."""
+    out = take_stdout()
+    from vllm import LLM, SamplingParams
+
+    llm: Any = LLM(model=model, enforce_eager=True, dtype="float32", max_model_len=length, seed=0)
+    tail = load_prompt(PROMPT).tail
+    labels = list(first_tokens(llm.get_tokenizer(), tail, tiny_model.LABELS))
+    sampling = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=labels, detokenize=False)
+    for line in sys.stdin:
+        prompts = json.loads(line)
+        llm.generate(prompts, sampling, use_tqdm=False)
+        out.write(b"done\n")
+        out.flush()
+    os._exit(0)
+
+
+def samples(path: str | None, n: int, seed: int) -> pl.DataFrame:
+    """Return n rows: of the Parquet file's `instruction` and `output` (or prompt, response), or made up."""
+    if path is None:
+        return frame((question, answer) for question, answer, _ in tiny_model.rows(n, seed))
+    data = pl.read_parquet(path)
+    names = ("prompt", "response") if "prompt" in data.columns else ("instruction", "output")
+    size = pl.col(names[0]).str.len_bytes() + pl.col(names[1]).str.len_bytes()
+    chosen = data.select(*names).drop_nulls().filter(pl.col(names[1]).str.contains(r"\S") & (size < SHORT))
+    return frame(chosen.sample(n, seed=seed, shuffle=True).iter_rows())
+
+
+def prompts_of(table: pl.DataFrame) -> list[str]:
+    """Return the prompts that the judge makes of the rows."""
+    prompt = load_prompt(PROMPT)
+    rows = table.select("prompt", "response", "content_id").iter_rows(named=True)
+    return [render(prompt.text, row, digest([prompt.digest, row["content_id"]])[:8]) for row in rows]
+
+
+def cpu_seconds(*pids: int) -> float:
+    """Return the CPU time that the processes have used so far."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(t.user + t.system for t in times)
+
+
+@contextmanager
+def timed(into: list[tuple[float, float]], *pids: int) -> Iterator[None]:
+    """Append the block's wall seconds and the CPU seconds that the processes used in it."""
+    wall, cpu = time.perf_counter(), cpu_seconds(*pids)
+    yield
+    into.append((time.perf_counter() - wall, cpu_seconds(*pids) - cpu))
+
+
+def measure(arguments: argparse.Namespace, model: str, root: Path) -> tuple[Timings, Timings]:
+    """Return (wall, CPU) seconds of each round: the judge's and the raw engine's."""
+    engine = Vllm(model=model, max_model_len=arguments.length, chunk=arguments.chunk)
+    module = ["-m", "tests.benchmarks.judge_throughput"]
+    command = [sys.executable, *module, "--raw", model, "--length", str(arguments.length)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    judged: Timings = []
+    direct: Timings = []
+    with (
+        engine.open(Menu(tiny_model.LABELS, load_prompt(PROMPT).tail), Context(root=root)) as session,
+        subprocess.Popen(command, cwd=ROOT, env=engine._environment(), **pipes) as other,
+    ):
+        for number in range(arguments.rounds + 1):
+            table = samples(arguments.data, arguments.rows, seed=100 + number)
+            line = json.dumps(prompts_of(table)) + "\n"
+            judge, context = Judge(judge=Opened(session), prompt=PROMPT), Context(root=root / str(number))
+            with timed(judged, os.getpid(), session.pid):
+                statuses = judge.score(table, context).scores["status"].value_counts().rows()
+            with timed(direct, other.pid):
+                other.stdin.write(line)
+                other.stdin.flush()
+                other.stdout.readline()
+            print(f"round {number}: judge {judged[-1]}, raw {direct[-1]} (wall, CPU seconds), {dict(statuses)}")
+    return judged[1:], direct[1:]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print requests per second of both, and the ratio of the medians; round 0 warms up and does not count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="folder of a model; a tiny one is trained when left out")
+    parser.add_argument("--data", help="Parquet file with instruction and output, or prompt and response")
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--chunk", type=int, default=256)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--raw", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.raw:
+        raw(arguments.raw, arguments.length)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        model = arguments.model or str(tiny_model.build(Path(folder) / "model"))
+        judged, direct = measure(arguments, model, Path(folder))
+    for i, clock in enumerate(("wall", "CPU")):
+        judge, alone = (statistics.median(times[i] for times in rounds) for rounds in (judged, direct))
+        rates = f"judge {arguments.rows / judge:.1f}, LLM.generate {arguments.rows / alone:.1f} requests"
+        print(f"per {clock} second: {rates}; ratio {alone / judge:.3f} (medians of {len(judged)} rounds)")
+
+
+if __name__ == "__main__":
+    main()

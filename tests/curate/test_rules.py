@@ -1,0 +1,211 @@
+"""Each rule on what it must find and on what only looks like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.rules import RULES, Rules, repetition
+from curate.sample import Message, Sample, content_id, sample_id, samples_frame
+from curate.step import Step
+from manifests import schema
+from manifests.component import Context, component_key
+from manifests.errors import UserError
+
+HERE = Context(root=Path())
+LONG = "word " * 60
+
+HITS = [
+    ("empty-response", "Say hello.", " \n"),
+    ("no-output", "Sort the list.", "N/A"),
+    ("no-output", "Sort the list.", "n/a."),
+    ("no-output", "Paint the fence.", "<nooutput>"),
+    ("no-output", "Paint the fence.", "<No Output> This needs a brush."),
+    ("no-output", "Give a title.", "<noinput>\nThe Long Day"),
+    ("no-output", "Give a title.", "None"),
+    (
+        "merged-instructions",
+        "Why is rain wet?",
+        "It is water.\n##\n12. Instruction: List three rivers.\n12. Input:\nnone",
+    ),
+    ("merged-instructions", "Why is rain wet?", "It is water.\n### Instruction:\nList three rivers."),
+    ("merged-instructions", "Why is rain wet?", "It is water.\nInstruction: List three rivers."),
+    ("url-only", "Summarise this article.\n\nhttps://news.example.org/2020/a-b", "The article says that taxes rise."),
+    ("url-only", "Review the website.\n\nWebsite: www.example.org", "The pages load fast and look modern."),
+    ("url-only", "What is shown?\n\n![a](https://i.example.org/1.jpg)", "A man with a dog."),
+    ("url-only", "Name the bird.\n\n<img src='https://i.example.org/1.png' alt='b'>", "A heron."),
+    ("missing-attachment", "Describe the scene.\n\n[Image]", "A meadow at dawn."),
+    ("missing-attachment", "Describe the scene.\n\n<insert photo here>", "A meadow at dawn."),
+    ("missing-attachment", "What is the poem about?\n\n[Insert poem]", "Loss."),
+    ("missing-attachment", "Count the people.\n\nAttached photo", "There are eight."),
+    ("missing-attachment", "Write a caption for the following photo.", "Monday again."),
+    ("missing-attachment", "Read it and sum it up.\n\n(link to the article)", "It is about bees."),
+    ("media-request", "Design a logo for a bakery.", "The logo shows a loaf in a circle."),
+    ("media-request", "Please draw a picture of a horse.", "<a horse>"),
+    ("media-request", "Create a 3D model of a house", "A 3D model of a house."),
+    ("media-request", "Draw a cat.", "A cat sits there."),
+    ("no-input", "Name a colour.\n\nNo input", "Red."),
+    ("no-input", "Name a colour.\n\n<noinput>", "Red."),
+    ("no-input", "Name a colour.\n\nno input required.", "Red."),
+    ("no-input", "Name a colour.\n\n`< no input >` 7", "Red."),
+    ("no-input", "Name a colour.\n\nN/A", "Red."),
+    ("control-characters", "Name a colour.", "Red\x08."),
+    ("control-characters", "Name a \x9d colour.", "Red."),
+    ("replacement-character", "Name a caf\ufffd.", "Deux Magots."),
+    ("refusal", "What is the weather?", "I'm sorry, but as an AI language model I cannot know the weather."),
+    ("refusal", "Paint the fence.", "Sorry, the task requires a brush."),
+    ("refusal", "Do you like tea?", "As an AI, I do not have preferences."),
+    ("refusal", "Write to him.", "I cannot help with that."),
+    ("truncated", "Tell me all.", LONG + "and then the king went to the"),
+    ("truncated", "Tell me all.", LONG + "first of all,"),
+    ("described-media", "What do you see?\n\n[photo of a harbour at night]", "Boats and lamps."),
+    ("invisible-characters", "Name a\u200b colour.", "Red."),
+    ("repetition", "Go on.", "the cat sat down " * 20),
+    ("repetition", "Go on.", "one\ntwo\none\ntwo\none\ntwo"),
+]
+MISSES = [
+    ("empty-response", "Give an emoji.", "😀"),
+    ("no-output", "Is it positive, negative or none?", "None"),
+    ("no-output", "Name a sodium salt.", "NaCl"),
+    ("no-output", "What does it print?", "No output is printed, since the loop never runs."),
+    ("merged-instructions", "Give a recipe for bread.", "Instructions: 1. Mix. 2. Bake."),
+    ("merged-instructions", "Write a new instruction for a model.", "Instruction: Name three rivers."),
+    ("merged-instructions", "Give an example of input and output.", "Input: 2\nOutput: 4"),
+    ("url-only", "Write Python code to fetch it.\n\nhttps://example.org", "requests.get('https://example.org')"),
+    ("url-only", "Find the domain.\n\nhttps://docs.example.org/a", "example.org"),
+    ("url-only", "Summarise it.\n\nhttps://example.org/a", "I am unable to open web pages."),
+    ("url-only", "Summarise it.\n\nSee https://example.org/a: rain fell on the hills for nine days.", "It rained."),
+    ("url-only", "Make a link.\n\nhttps://example.org", '<a href="https://example.org">here</a>'),
+    ("missing-attachment", "Describe the painting.\n\nThe Night Watch by Rembrandt", "Militia men at noon."),
+    ("missing-attachment", "What is the area of the following figure?\n\nA cube of side 2 cm", "24 square cm."),
+    ("missing-attachment", "Describe the scene.\n\n[Image]", "I cannot see an image."),
+    ("missing-attachment", "Write an email.\n\nDear [Name], thanks.", "Dear [Name], thank you."),
+    ("media-request", "Create a character sketch of a miller.", "He is kind."),
+    ("media-request", "Write an image caption.", "Dawn."),
+    ("media-request", "Design a logo as SVG.", "<svg></svg>"),
+    ("media-request", "Draw a conclusion from the data.", "Sales fell."),
+    ("media-request", "Draw a tree in ASCII art.", "  /\\\n /__\\\n  ||"),
+    ("media-request", "Generate a poster slogan.", "Drink milk."),
+    ("no-input", "What does a program do when there is no input?", "It waits."),
+    ("no-input", "Pick one.\n\nA, B or none", "A"),
+    ("control-characters", "Name\ta colour.\r\n", "Red\n"),
+    ("refusal", "How do I apologise?", "I'm sorry for what I said."),
+    ("refusal", "Reword it: I am not able to come.", "I can't make it."),
+    ("truncated", "Tell me all.", LONG + "and then the king went to the sea."),
+    ("truncated", "Tell me.", "to the"),
+    ("described-media", "Describe a photo of a harbour.", "Boats."),
+    ("invisible-characters", "Name a colour\u00a0now.", "Red."),
+    ("repetition", "Go on.", "the cat sat down " * 3),
+    ("repetition", "Go on.", "one\ntwo\nthree\nfour\nfive\none"),
+]
+
+
+def rows(*pairs: tuple[str, str]) -> pl.DataFrame:
+    made = []
+    for i, (prompt, response) in enumerate(pairs):
+        messages = (Message("user", prompt), Message("assistant", response))
+        key = content_id(messages)
+        made.append(Sample(sample_id(key, f"s{i}", 0), key, f"s{i}", "generalist", messages))
+    return samples_frame(made)
+
+
+def test_it_is_a_step():
+    assert isinstance(Rules(), Step)
+
+
+@pytest.mark.parametrize(("rule", "prompt", "response"), HITS)
+def test_a_rule_finds_its_defect(rule, prompt, response):
+    assert Rules().hits(rows((prompt, response)))[rule].item()
+
+
+@pytest.mark.parametrize(("rule", "prompt", "response"), MISSES)
+def test_a_rule_leaves_what_only_looks_like_it(rule, prompt, response):
+    assert not Rules().hits(rows((prompt, response)))[rule].item()
+
+
+def test_every_rule_is_tested_and_says_what_it_finds():
+    limits = {"too-short", "too-long"}
+    assert {rule for rule, _, _ in HITS} | limits == set(RULES)
+    assert all(len(rule.defect) > 20 for rule in RULES.values())
+    assert set(Rules().drop) | set(Rules().flag) == set(RULES)
+
+
+def test_a_sound_row_gets_no_decision():
+    assert Rules().decide(rows(("Name a colour.", "Red."), ("1 + 1?", "2")), {}, HERE).shape == (0, 5)
+
+
+def test_a_drop_and_a_remark_each_name_their_rule():
+    frame = rows(("Name a colour.\n\nNo input", "Red."), ("Do you like tea?", "As an AI, I cannot drink."))
+    decisions = Rules().decide(frame, {}, HERE)
+    assert dict(decisions.schema) == dict(schema.DECISIONS)
+    assert set(decisions.select("kept", "reason").rows()) == {(False, "no-input"), (True, "refusal")}
+    assert decisions["witness_id"].null_count() == decisions["similarity"].null_count() == 2
+
+
+def test_the_first_reason_in_the_fixed_order_counts_and_drops_go_before_remarks():
+    frame = rows(("Draw a cat.\n\n<noinput>", "<nooutput>"))
+    assert Rules().decide(frame, {}, HERE)["reason"].to_list() == ["no-output"]
+    swapped = Rules(drop=("no-input", "media-request"), flag=("no-output",)).decide(frame, {}, HERE)
+    assert swapped.select("kept", "reason").rows() == [(False, "media-request")]
+
+
+def test_length_bounds_are_inclusive():
+    frame = rows(("a", "12"), ("b", "123"), ("c", "12345"), ("d", "123456"))
+    decisions = Rules(min_chars=3, max_chars=5).decide(frame, {}, HERE)
+    reason = dict(decisions.join(frame, on="sample_id").select("prompt", "reason").iter_rows())
+    assert reason == {"a": "too-short", "d": "too-long"}
+
+
+def test_rules_that_are_not_named_find_nothing():
+    frame = rows(*[(p, r) for _, p, r in HITS])
+    assert Rules(drop=(), flag=()).decide(frame, {}, HERE).shape == (0, 5)
+    only = Rules(drop=("url-only",), flag=()).decide(frame, {}, HERE)
+    assert set(only["reason"]) == {"url-only"}
+
+
+@given(st.permutations(range(len(HITS))))
+@settings(max_examples=8, deadline=None)
+def test_decisions_do_not_depend_on_row_order(order):
+    frame = rows(*[(p, r) for _, p, r in HITS])
+    assert Rules().decide(frame[list(order)], {}, HERE).equals(Rules().decide(frame, {}, HERE))
+
+
+def test_each_row_is_decided_by_itself():
+    frame = rows(*[(p, r) for _, p, r in HITS])
+    alone = pl.concat([Rules().decide(frame[i : i + 1], {}, HERE) for i in range(len(frame))])
+    assert Rules().decide(frame, {}, HERE).equals(alone.sort("sample_id"))
+
+
+def test_an_unknown_rule_is_refused_with_the_nearest_name():
+    with pytest.raises(UserError, match="did you mean 'url-only'"):
+        Rules(drop=("url_only",))
+    with pytest.raises(UserError, match="in `drop` and in `flag`"):
+        Rules(drop=("refusal",), flag=("refusal",))
+
+
+def test_the_lists_and_limits_are_in_the_key():
+    variants = [Rules(), Rules(drop=("no-input",)), Rules(flag=()), Rules(min_chars=2), Rules(max_chars=9)]
+    variants += [Rules(max_line_share=0.5), Rules(max_gram_share=0.5)]
+    assert len({component_key(v) for v in variants}) == len(variants)
+
+
+def test_repetition_counts_lines_and_words():
+    texts = pl.Series(["a\nb\na\n\nb\na", "x " * 60, " ".join(f"w{i}" for i in range(60)), "", "a b c d " * 25])
+    lines, grams = repetition(texts)
+    assert lines.to_list() == [1 - 2 / 5, 0.0, 0.0, 0.0, 0.0]
+    assert grams.to_list() == pytest.approx([0.0, 1.0, 4 / 60, 0.0, 1.0])
+
+
+@given(st.lists(st.text(st.sampled_from("ab \n"), max_size=300), max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_repetition_is_a_share(texts):
+    for shares in repetition(pl.Series(texts, dtype=pl.String), min_lines=1, min_words=1):
+        assert all(0 <= share <= 1 for share in shares)
+
+
+def test_an_empty_frame_has_no_decisions():
+    assert Rules().decide(rows(), {}, HERE).shape == (0, 5)
