@@ -72,25 +72,34 @@ def _filter(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tupl
     from manifests.store import harden
 
     harden(connection)
-    _refuse_unstable(connection, predicate, columns)
+    _check_parsed(connection, predicate, columns)
     try:
         return connection.table("pool").filter(predicate)
     except duckdb.Error as error:
         unknown = re.search(r'Referenced column "([^"]+)" not found', str(error))
         if unknown:
             raise UserError("unknown column in where", value=unknown.group(1), options=columns) from error
-        reason = str(error).split("\n")[0]
-        raise UserError(
-            f"where is not one SQL condition ({reason})", value=predicate, remedy="write it as in: p_error < 0.3"
-        ) from error
+        raise _no_condition(predicate, str(error)) from error
 
 
-def _refuse_unstable(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tuple[str, ...]) -> None:
-    """Raise UserError for a function whose value differs from run to run: the blend would differ too."""
+def _no_condition(predicate: str, reason: str) -> UserError:
+    first = reason.split("\n", maxsplit=1)[0]
+    return UserError(
+        f"where is not one SQL condition ({first})", value=predicate, remedy="write it as in: p_error < 0.3"
+    )
+
+
+def _check_parsed(connection: duckdb.DuckDBPyConnection, predicate: str, columns: tuple[str, ...]) -> None:
+    """Raise UserError for what is no condition, and for functions that differ from run to run: so would the blend.
+
+    The brackets refuse what DuckDB 1.4 ignores after a condition, such as LIMIT.
+    """
     unstable = _unstable()
-    statement = f"SELECT 1 FROM pool WHERE {predicate}"  # noqa: S608 - parsed, never run
-    tree = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()[0][0]
-    for name in _named(json.loads(tree)):
+    statement = f"SELECT 1 FROM pool WHERE ({predicate}\n)"  # noqa: S608 - parsed, never run
+    tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()[0][0])
+    if tree["error"]:
+        raise _no_condition(predicate, str(tree["error_message"]))
+    for name in _named(tree):
         if name in unstable and name not in columns:
             raise UserError(
                 "where may not use a function whose value changes from run to run",

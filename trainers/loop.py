@@ -125,6 +125,7 @@ def fit(job: Job, prepare: Callable[[], Any], save: Callable[[Any], None]) -> Fi
     with threads(settings.threads), torch.random.fork_rng():
         torch.manual_seed(seed64(job.seed, "init") >> 1)
         model = prepare()
+        _check_context(model, settings.max_tokens)
         done = train(model, items, settings, job.seed, checkpoint, job.context)
         with quiet():
             save(model)
@@ -284,6 +285,14 @@ def _resume(named: Mapping[str, Any], optimizer: Any, checkpoint: state.Checkpoi
                 optimizer.state[named[name]][part] = tensor.to(named[name].device)
     log = [(int(step), float(loss)) for step, loss in facts["log"]]
     return Progress(facts["step"], facts["tokens"], facts["seconds"], log)
+
+
+def _check_context(model: Any, max_tokens: int) -> None:  # noqa: ANN401 - a model
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if limit and max_tokens > limit:
+        raise UserError(
+            "max_tokens is more than the base model takes", value=max_tokens, remedy=f"use {limit} or fewer"
+        )
 
 
 def _diverged(step: int, loss: float, lr: float) -> UserError:

@@ -171,7 +171,7 @@ class Scratch:
             num_key_value_heads=self.heads,
             max_position_embeddings=self.context,
             tie_word_embeddings=True,
-            initializer_range=0.02,
+            initializer_range=0.5 * self.width**-0.5,  # at the usual 0.02 a narrow tied model cannot be sure of a token
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

@@ -93,7 +93,8 @@ def construct(
         problems.errors.extend(_translate(error, cls, path, problems.located, broken))
         return None
     except UserError as error:
-        problems.keep(error, (*path, *_holder(error, fields)))
+        holder = _holder(error, fields)
+        problems.keep(_advised(error, cls, holder), (*path, *holder))
         return None
     return None if broken else built
 
@@ -235,6 +236,14 @@ def _holder(error: UserError, fields: Mapping[str, Any]) -> Path_:
         if error.value is not None and value == error.value and type(value) is type(error.value):
             return (name,)
     return ()
+
+
+def _advised(error: UserError, cls: type[Any], holder: Path_) -> UserError:
+    """Return an error that says what to do: its own remedy, else what the field that it is about is for."""
+    doc = _doc(cls, str(holder[0])) if holder else ""
+    if error.remedy or error.options or error.where or not doc:
+        return error
+    return UserError(error.what, value=error.value, remedy=f"{holder[0]}: {doc}")
 
 
 def known_keys(cls: type[Any]) -> list[str]:

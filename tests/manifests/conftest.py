@@ -1,12 +1,17 @@
-"""One written manifest for all tests of readers."""
+"""What the tests of the manifest share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.manifests import sample_manifest
+
+# Property tests are not timed: the machine may be busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def test_the_views_are_those_of_the_design_with_their_columns_first(shared):
     assert {name for (name,) in views} == {*DESIGN, "stages"}
 
 
-def test_every_view_column_and_macro_has_a_comment_that_is_a_sentence_of_its_own(shared):
+def test_every_view_column_and_macro_has_a_comment(shared):
     comments = shared.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall()
     comments += shared.execute(
         "SELECT table_name || '.' || column_name, comment FROM duckdb_columns()"
@@ -90,7 +90,6 @@ def test_every_view_column_and_macro_has_a_comment_that_is_a_sentence_of_its_own
     assert len(comments) > 130
     for name, comment in comments:
         assert comment, name
-        assert len(comment) > 8, name
 
 
 def test_the_macros_are_those_of_the_design(shared):

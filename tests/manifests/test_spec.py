@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import types
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from pydantic.dataclasses import dataclass
 
+from curate.step import STEPS
+from manifests.component import COMPONENT
 from manifests.errors import UserError
 from manifests.jobs import checks, spec
 from manifests.jobs import init as template
 from manifests.jobs.spec import load_job
+from mixers.mixer import MIXERS
 
 BAD = Path(__file__).parent / "bad_jobs"
 EXAMPLES = Path(spec.__file__).parents[1] / "examples"
@@ -243,3 +250,34 @@ def test_init_into_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="not a folder"):
         template.write(tmp_path / "file")
+
+
+@dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class Loose:
+    """A mixer of a third party that checks nothing itself."""
+
+    kind: ClassVar[str] = "loose"
+    version: ClassVar[int] = 1
+    name: str
+    share: float | None = None
+    seeds: tuple[int, ...] = (0,)
+    where: str | None = None
+
+
+def test_a_mixer_of_a_third_party_is_held_to_the_same_rules(folder, monkeypatch):
+    monkeypatch.setitem(MIXERS.entries, "loose", f"{__name__}:Loose")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or types.SimpleNamespace(Loose=Loose))
+    mix = "mix:\n  - {kind: loose, name: a, share: 0.5}\n  - {kind: loose, name: b, share: 30}\n"
+    mix += "  - {kind: loose, name: c, seeds: []}\n  - {kind: loose, name: D}\n"
+    message = refusal(folder, "name: x\n" + SOURCES + mix)
+    assert "job.yaml:8: share must be between 0 and 1: 30" in message
+    assert "job.yaml:9: seeds is empty: []" in message
+    assert "job.yaml:10: not a valid name of a recipe: 'D'" in message
+    assert ":7:" not in message
+
+
+def test_a_component_whose_module_is_broken_is_a_mistake_with_a_line(folder, monkeypatch):
+    monkeypatch.setitem(STEPS.entries, "broken", "no_such_module_anywhere:Step")
+    message = refusal(folder, "name: x\n" + SOURCES + "curate:\n  - {kind: broken}\n")
+    assert "job.yaml:7: the step kind 'broken' cannot be imported" in message
+    assert "blendsmith doctor" in message

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from manifests.errors import Interrupted
+from manifests.errors import Interrupted, UserError
 from trainers import state
 from trainers.evaluate import Model, load_model
 from trainers.full import Full
@@ -64,3 +64,8 @@ def test_an_adapter_run_before_it_leaves_nothing_behind(base, rows, context, tmp
     FULL.fit(rows, base, 0, tmp_path, context)
     assert not list(tmp_path.glob("adapter*"))
     assert Model.load(tmp_path).context == 128
+
+
+def test_rows_longer_than_the_base_takes_are_refused(base, rows, context, tmp_path):
+    with pytest.raises(UserError, match="use 128 or fewer"):
+        Full(base="given", max_tokens=129).fit(rows, base, 0, tmp_path, context)

@@ -124,7 +124,7 @@ def test_vllm_serves_it_and_an_adapter_with_the_same_answers(context, tmp_path, 
         Row(f"{n:032x}", (("user", f"Where does {text.split()[0]} live?"), ("assistant", text.split()[3])))
         for n, text in enumerate(CITIES)
     ]
-    trained = Lora(base=str(base), steps=150, lr=2e-2, batch_tokens=256, max_tokens=64)
+    trained = Lora(base=str(base), steps=200, lr=5e-3, batch_tokens=256, max_tokens=64)
     adapter = trained.fit(rows, base, 0, tmp_path / "run", context).path
     prompts = [row.messages[:-1] for row in rows]
     ours = [Model.load(path).generate(prompts, 8) for path in (base, adapter)]
