@@ -122,7 +122,7 @@ def decimals(half_width: float | None) -> int:
     """Return how many decimals a value needs so that an interval of this half width has one or two digits."""
     if half_width is None or not math.isfinite(half_width) or half_width <= 0:
         return 3
-    return min(6, max(0, -math.floor(math.log10(half_width / 2))))
+    return min(6, max(0, -math.floor(math.log10(half_width / 5))))
 
 
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:

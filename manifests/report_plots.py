@@ -45,7 +45,7 @@ def scale(values: Sequence[float], ticks: int = 4) -> Scale:
     """
     low, high = min(values, default=0.0), max(values, default=1.0)
     if high - low <= max(1e-9, 1e-9 * abs(low)):
-        room = max(0.1 * abs(low), 1e-3)
+        room = max(0.1 * abs(low), 0.1)
         low, high = low - room, high + room
     raw = (high - low) / ticks
     power = 10.0 ** math.floor(math.log10(raw))

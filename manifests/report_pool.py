@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -24,7 +25,7 @@ from manifests.report_html import (
     plural,
     table,
 )
-from manifests.report_plots import bars, histogram, scale
+from manifests.report_plots import axis, bars, histogram, scale, whisker
 from manifests.store import Manifest
 
 MOST_REASONS: Final = 10
@@ -95,7 +96,10 @@ def funnel(manifest: Manifest) -> Html | None:
         Column("Share of the rows read", "plot narrow"),
     ]  # fmt: skip
     key = _key([("held", "kept"), ("flagged", "dropped")])
-    return table(columns, body, caption=["For each step, in = kept + dropped; a dropped row goes no further. ", key])
+    return table(columns, body, caption=[f"{_FUNNEL} ", key])
+
+
+_FUNNEL: Final = "In = kept + dropped; a step sees the rows of its roles, and a dropped row goes no further."
 
 
 def _key(entries: Sequence[tuple[str, str]]) -> Html:
@@ -188,44 +192,44 @@ def _fields(text: str) -> dict[str, Any]:
 
 
 def judge_quality(manifest: Manifest) -> Html | None:
-    """Return the judge's measured quality from the meta key `judge_eval`.
-
-    JSON object: metric -> number, [value, low, high], {value, low, high}, text, or an object of these per judge.
-    """
+    """Return each judge's measured quality from the meta key `judge_eval`: judge -> what `judge eval` shows."""
     measured = _fields(manifest.meta().get("judge_eval", ""))
-    if not measured:
+    tables = [_quality(judge, found) for judge, found in sorted(measured.items()) if isinstance(found, dict)]
+    shown = [drawn for drawn in tables if drawn is not None]
+    note = "Brier score and calibration error (ece): less is better. The others: more is better."
+    return join([*shown, el("p", note, class_="note")]) if shown else None
+
+
+def _quality(judge: str, found: Mapping[str, Any]) -> Html | None:
+    metrics = found.get("metrics")
+    if not isinstance(metrics, dict) or not metrics:
         return None
-    body = [list(row) for row in _metrics(measured)]
-    columns = [Column("Measure"), Column("Value", "number"), Column("95 % interval", "number")]
-    return table(columns, body, caption="Measured against rows whose truth is known; the judge never saw it.")
+    values = {metric: [_finite(item, end) for end in ("value", "low", "high")] for metric, item in metrics.items()}
+    on = scale([0.0, 1.0, *(value for row in values.values() for value in row if value is not None)])
+    body: list[Sequence[Child]] = []
+    for metric, (value, low, high) in values.items():
+        digits = 3 if low is None or high is None else max(2, decimals((high - low) / 2))
+        text = f"{number(value, digits)} {interval(low, high, digits)}".strip()
+        label = cut(metric.replace("_", " "), 40)
+        body.append([label, whisker(on, value, low, high, f"{label}: {text}"), text])
+    facts = {key.replace("_", " "): value for key, value in found.items() if key not in {"metrics", "judge", "n"}}
+    said = ", ".join(f"{cut(key, 40)} {_fact(value)}" for key, value in facts.items())
+    n = f" {plural(int(found['n']), 'row')} whose truth is known" if isinstance(found.get("n"), int) else ""
+    caption = [el("b", cut(judge), "."), f"{n}: " if n and said else n, f"{said}."]
+    columns = [Column("Measure"), Column("On a scale of 0 to 1", "plot"), Column("Value [95 % interval]", "number")]
+    return table(columns, body, caption=caption, foot=["", axis(on), ""])
 
 
-def _metrics(measured: Mapping[str, Any], group: str = "") -> Iterator[tuple[Child, Child, Child]]:
-    for name, value in measured.items():
-        label = cut(f"{group}{name}".replace("_", " "))
-        triple = _triple(value)
-        if triple is not None:
-            middle, low, high = triple
-            digits = 3 if low is None or high is None else max(2, decimals((high - low) / 2))
-            yield label, number(middle, digits), interval(low, high, digits)
-        elif isinstance(value, Mapping):
-            yield from _metrics(value, f"{group}{name}: ")
-        elif isinstance(value, int) and not isinstance(value, bool):
-            yield label, count(value), ""
-        else:
-            yield label, cut(value), ""
-
-
-def _triple(value: object) -> tuple[float, float | None, float | None] | None:
-    """Return (value, low, high) of a number with or without an interval, None for anything else."""
-    if isinstance(value, float):
-        return value, None, None
-    if isinstance(value, Mapping):
-        value = [value.get("value"), value.get("low", value.get("ci_low")), value.get("high", value.get("ci_high"))]
-    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[0], int | float):
+def _finite(item: object, end: str) -> float | None:
+    """Return a number of a {value, low, high} object, None when it is absent or not finite."""
+    value: Any = item.get(end) if isinstance(item, dict) else item if end == "value" else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    low, high = (float(v) if isinstance(v, int | float) else None for v in value[1:])
-    return float(value[0]), low, high
+    return float(value) if math.isfinite(value) else None
+
+
+def _fact(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else cut(value, 40)
 
 
 def coverage(manifest: Manifest) -> Html | None:

@@ -240,7 +240,7 @@ def runs(manifest: Manifest) -> Html | None:
         for r in rows[:MOST_ROWS]
     ]  # fmt: skip
     kinds = sorted({(r["trainer"], r["base"]) for r in rows})
-    how = "; ".join(f"{trainer} from {cut(base.rstrip('/').rsplit('/', 1)[-1], 40)}" for trainer, base in kinds[:4])
+    how = "; ".join(f"{trainer} from {cut(base.rstrip('/').rsplit('/', 1)[-1], 20)}" for trainer, base in kinds[:4])
     failed = sum(r["status"] == "failed" for r in rows)
     bad = f" {plural(failed, 'run')} failed." if failed else ""
     spent = duration(sum(r["seconds"] or 0.0 for r in rows))

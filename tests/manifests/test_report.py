@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from manifests import report as report_module
 from manifests import report_answer, report_html, report_plots
 from manifests.errors import UserError
-from manifests.report import POLICY, page, queries, report
+from manifests.report import POLICY, page, queries, refresh, report
 from manifests.store import FILE, Manifest, Store
 from tests.manifests import sample_manifest
 
@@ -108,6 +109,15 @@ def test_the_report_lies_beside_the_manifest_whether_the_folder_or_the_file_is_n
 def test_the_same_manifest_gives_the_same_bytes(full, text):
     with Manifest(full) as manifest:
         assert page(manifest) == text
+
+
+def test_refresh_writes_only_what_is_absent_or_older_than_the_manifest(full, tmp_path):
+    root = copy(full, tmp_path / "m")
+    out = refresh(root)
+    out.write_text("mine")
+    assert refresh(root).read_text() == "mine"
+    os.utime(root / FILE, ns=(out.stat().st_mtime_ns + 1,) * 2)
+    assert refresh(root).read_text() != "mine"
 
 
 def test_a_report_that_fails_leaves_the_one_before(full, tmp_path, monkeypatch):
@@ -394,29 +404,35 @@ def test_what_is_absent_is_named(full, tmp_path):
     assert "nothing was recorded for it: leaderboard, comparisons, scores" in text
 
 
-@pytest.mark.parametrize(
-    ("measured", "rows"),
-    [
-        ({"auroc": [0.8123, 0.78, 0.84]}, [["auroc", "0.81", "[0.78,\u00a00.84]"]]),
-        ({"recall": {"value": 0.5, "low": 0.41, "high": 0.62}}, [["recall", "0.50", "[0.41,\u00a00.62]"]]),
-        ({"p": {"value": 0.5, "ci_low": None, "ci_high": None}}, [["p", "0.500", ""]]),
-        ({"judge": {"n_rows": 1030, "kappa": 0.4}}, [["judge: n rows", "1,030", ""], ["judge: kappa", "0.400", ""]]),
-        ({"model": "<b>tiny"}, [["model", "<b>tiny", ""]]),
-        ({"odd": [1, 2], "on": True}, [["odd", "[1, 2]", ""], ["on", "True", ""]]),
-    ],
-)
-def test_the_judges_quality_is_shown_in_any_of_its_forms(measured, rows, tmp_path):
+def judged(tmp_path: Path, measured: object) -> Page:
     with Store(tmp_path) as store:
-        store.set_meta({"judge_eval": json.dumps(measured)})
+        store.set_meta({"judge_eval": measured if isinstance(measured, str) else json.dumps(measured)})
         store.publish()
-    assert Page(report(tmp_path).read_text("utf-8")).section("judge")[1:] == rows
+    return Page(report(tmp_path).read_text("utf-8"))
 
 
-def test_a_judge_eval_that_is_no_json_object_is_left_out(tmp_path):
-    with Store(tmp_path) as store:
-        store.set_meta({"judge_eval": "[nonsense"})
-        store.publish()
-    assert Page(report(tmp_path).read_text("utf-8")).section("judge") == []
+def test_the_judges_quality_is_shown_with_its_intervals_and_what_it_was_measured_on(tmp_path):
+    metrics = {
+        "auroc": {"value": 0.8123, "low": 0.78, "high": 0.84},
+        "average_precision": {"value": 0.5, "low": None, "high": None},
+        "precision": {"value": None, "low": None, "high": None},
+        "recall": {"value": float("nan"), "low": 0.0, "high": 1.0},
+    }
+    found = {"judge": "j", "label": "wrong<b>", "n": 1030, "n_scored": 996, "base_rate": 0.25, "metrics": metrics}
+    dom = judged(tmp_path, {"j": found, "other": {"metrics": {}}, "odd": 3})
+    rows = dom.section("judge")
+    assert [(row[0], row[2]) for row in rows[1:-1]] == [
+        ("auroc", "0.812 [0.780,\u00a00.840]"),
+        ("average precision", "0.500"),
+        ("precision", "–"),
+        ("recall", "– [0.0,\u00a01.0]".replace("0.0", "0.00").replace("1.0", "1.00")),
+    ]
+    assert "j. 1,030 rows whose truth is known: label wrong<b>, n scored 996, base rate 0.25." in dom.text
+
+
+@pytest.mark.parametrize("measured", ["[nonsense", "[]", "{}", {"j": 1}, {"j": {"metrics": [1]}}])
+def test_a_judge_eval_without_metrics_is_left_out(measured, tmp_path):
+    assert judged(tmp_path, measured).section("judge") == []
 
 
 def compared(a="x", b="y", difference=0.12, half=0.09, verdict="helps", **more):
@@ -504,6 +520,7 @@ def test_missing_numbers_are_said_to_be_missing():
         (lambda: report_html.decimals(0.09), 2),
         (lambda: report_html.decimals(0.012), 3),
         (lambda: report_html.decimals(30), 0),
+        (lambda: report_html.decimals(2.6), 1),
         (lambda: report_html.decimals(None), 3),
         (lambda: report_html.plural(1, "seed"), "1 seed"),
         (lambda: report_html.plural(2, "entry", "entries"), "2 entries"),
