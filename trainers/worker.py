@@ -53,7 +53,7 @@ def build(table: Table, spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any c
 
 
 def start() -> None:
-    """Make this worker process die with its parent and leave Ctrl-C to it; does nothing in a main process.
+    """Make this worker process die with its parent and leave SIGINT and SIGTERM to it; does nothing in a main process.
 
     Give it to a pool as `initializer`; the functions below call it too. On Linux the kernel kills the worker when the
     thread that started it ends, so start the pool from a thread that outlives it (the main one) and with the `spawn`
@@ -62,7 +62,8 @@ def start() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if not parent.is_alive():

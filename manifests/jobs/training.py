@@ -5,15 +5,16 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from manifests import schema
 from manifests.component import Context
-from manifests.errors import ContaminationError, Interrupted
+from manifests.errors import ContaminationError, Interrupted, UserError
 from manifests.jobs import rows
 from manifests.jobs.stages import Stage
 from manifests.names import digest, digest_bytes
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from trainers.trainer import Fitted, Measured, Request
 
 Tables = dict[str, pl.DataFrame]
+STOP_SECONDS: Final = 120.0
+"""Most seconds that a stopping job waits for its workers to write their checkpoints."""
 
 
 def base_identity(job: Job, data: Sequence[Stage]) -> str:
@@ -103,13 +106,19 @@ class Workers:
             for future in sorted(finished, key=lambda f: futures[f].position):
                 if not future.cancelled():
                     error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        raise UserError(
+                            f"a worker process died during {futures[future].name}",
+                            value=str(error),
+                            remedy="was it killed for memory? try fewer --workers; the same command goes on from here",
+                        ) from error
                     each(futures[future], error if error is not None else future.result())
             context.progress(*self._progress(futures, left))
             if context.stopping() and left:
                 self.stop.touch()
                 for future in left:
                     future.cancel()
-                wait(left)
+                wait([future for future in left if not future.cancelled()], timeout=STOP_SECONDS)
                 raise Interrupted("stopped between training steps; the same command goes on from here")
 
     def _progress(self, futures: Mapping[Future[Any], Stage], left: set[Future[Any]]) -> tuple[int, int]:
