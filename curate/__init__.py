@@ -8,14 +8,17 @@ from manifests import lazy
 
 if TYPE_CHECKING:
     from curate.sample import Message, Reject, Sample
+    from curate.sources import Reading, Source
     from curate.step import STEPS, Scored, Scorer, Step
 
-__all__ = ["STEPS", "Message", "Reject", "Sample", "Scored", "Scorer", "Step"]
+__all__ = ["STEPS", "Message", "Reading", "Reject", "Sample", "Scored", "Scorer", "Source", "Step"]
 __getattr__ = lazy.attributes(
     __name__,
     {
         "STEPS": "curate.step",
         "Message": "curate.sample",
+        "Reading": "curate.sources",
+        "Source": "curate.sources",
         "Reject": "curate.sample",
         "Sample": "curate.sample",
         "Scored": "curate.step",

@@ -98,11 +98,12 @@ def _answer(root: Path, tell: Callable[[str], object]) -> None:
 def _sentences(manifest: Manifest) -> list[str]:
     """Return the answer to the demo's question in words, one line a comparison of the filter."""
     rows = manifest.sql(
-        "SELECT * FROM comparisons WHERE blend_a LIKE 'filtered%' AND metric = 'margin' ORDER BY blend_a, blend_b"
+        "SELECT * FROM comparisons WHERE blend_a LIKE 'filtered%' AND metric = 'loglik' ORDER BY blend_a, blend_b"
     )
     words = {"helps": "is better than", "hurts": "is worse than", "cannot tell": "cannot be told from"}
+    measure = "the log-likelihood of the right answer, per character"
     return [
-        f"{r['blend_a']} {words[r['verdict']]} {r['blend_b']} by the log-likelihood margin: difference"
+        f"{r['blend_a']} {words[r['verdict']]} {r['blend_b']} by {measure}: difference"
         f" {r['difference']:+.3f} [{r['ci_low']:+.3f}, {r['ci_high']:+.3f}], p = {r['p_value']:.3f}"
         for r in rows.iter_rows(named=True)
     ]

@@ -102,6 +102,8 @@ COMPARISONS: Final[Schema] = {
     "p_value": pl.Float64,  # corrected for the number of comparisons of the task and metric
     "verdict": pl.String,  # helps | hurts | cannot tell   (a against b)
     "minimum_detectable": pl.Float64,  # at 80 % power, two-sided 5 %
+    "n_examples": pl.Int64,  # examples and seeds that both blends have
+    "n_seeds": pl.Int64,
 }
 
 

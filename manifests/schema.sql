@@ -178,8 +178,8 @@ CREATE MACRO coverage_of(name) AS TABLE
     GROUP BY b.blend, w.space, w.target ORDER BY b.blend, w.target;
 
 COMMENT ON VIEW stages IS 'Every finished stage; a stage whose key is here is not run again';
-COMMENT ON COLUMN stages.stage IS 'Name of the stage, such as curate:2:fuzzy';
-COMMENT ON COLUMN stages.kind IS 'read, curate, score, cells, mix, base, train, measure or compare';
+COMMENT ON COLUMN stages.stage IS 'Name of the stage, such as step:2-fuzzy';
+COMMENT ON COLUMN stages.kind IS 'read, step, score, cells, mix, base, train, measure or compare';
 COMMENT ON COLUMN stages.key IS 'Hash of its spec, its inputs'' keys and its code''s version';
 COMMENT ON COLUMN stages.seconds IS 'Wall time it took';
 COMMENT ON COLUMN stages.n_rows IS 'Rows it wrote';

@@ -42,8 +42,6 @@ VALUES: Final[Schema] = {
     "example_id": pl.String,
     "value": pl.Float64,  # null or not finite: undefined
 }
-PAIRED: Final[Schema] = {**COMPARISONS, "n_examples": pl.Int64, "n_seeds": pl.Int64}
-"""What `comparisons` returns; the counts are those of the common examples and seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def leaderboard(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def comparisons(results: pl.DataFrame, pairs: Sequence[tuple[str, str]] | None = None) -> pl.DataFrame:
-    """Return each pair's paired difference (a less b), columns `PAIRED`; None compares all pairs of blends.
+    """Return each pair's paired difference (a less b), columns `COMPARISONS`; None compares all pairs of blends.
 
     Paired by example and seed: only seeds and examples that both blends have are used, and counted. P values are
     corrected by Holm's method over the pairs of one task and metric; a pair without common values gets null.
@@ -116,7 +114,7 @@ def comparisons(results: pl.DataFrame, pairs: Sequence[tuple[str, str]] | None =
         for task, metric, tables in _tables(results)
         for row in _compared(tables, chosen)
     ]
-    return frame(rows, PAIRED).sort("task", "metric", "blend_a", "blend_b")
+    return frame(rows, COMPARISONS).sort("task", "metric", "blend_a", "blend_b")
 
 
 def complete(table: Array) -> Array:
@@ -206,7 +204,7 @@ def differences(tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -
 
 
 def _compared(tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """Yield the columns of `PAIRED`, without task and metric, of each pair."""
+    """Yield the columns of `COMPARISONS`, without task and metric, of each pair."""
     estimates = differences(tables, pairs)
     corrected = holm([one.p_value for one in estimates])
     for (a, b), one, p in zip(pairs, estimates, corrected, strict=True):

@@ -86,8 +86,14 @@ def fit(request: Request) -> Fitted:
 def make_base(spec: Mapping[str, Any], texts: Sequence[str], out: Path, stop: Path | None = None) -> Path:
     """Make the base model that `describe` described from `texts` into `out`, or return it when it is there."""
     start()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shown = out.parent / PROGRESS
     stopping = stop.exists if stop is not None else lambda: False
-    made: Path = build(BASES, spec).build(texts, out, Context(root=out.parent, stopping=stopping))
+    context = Context(root=out.parent, progress=_reporter(shown), stopping=stopping)
+    try:
+        made: Path = build(BASES, spec).build(texts, out, context)
+    finally:
+        shown.unlink(missing_ok=True)
     return made
 
 

@@ -32,10 +32,15 @@ NEEDS: Final[Mapping[str, tuple[str, str]]] = {
 """Kind of one of our components -> (package it cannot work without, extra that installs it)."""
 
 
+HINTS: Final[Mapping[str, str]] = {"vllm": " (without a GPU: vLLM's CPU build, see README)"}
+"""Package -> what else to know when it is missing."""
+
+
 def check(job: Job, problems: Problems, *, extras: bool) -> None:
     """Add to `problems` every mistake between the parts of `job`; parts that are None were reported before."""
     names(job, problems)
     sources(job, problems)
+    steps(job, problems)
     recipes(job, problems)
     measures(job, problems)
     if extras:
@@ -83,6 +88,20 @@ def sources(job: Job, problems: Problems) -> None:
                 part.files(roots.data, (roots.root, roots.data))
         except UserError as error:
             problems.keep(error, ("sources", i, "path"))
+
+
+def steps(job: Job, problems: Problems) -> None:
+    """Every role that a step compares with has a source: without eval rows, decontamination would pass everything."""
+    if None in job.sources:
+        return
+    roles = {source.role for source in job.sources}
+    for i, part in enumerate(job.curate):
+        for role in getattr(part, "needs", ()):
+            if role not in roles:
+                remedy = f"add a source with role: {role}, or remove the step"
+                problems.add(
+                    f"'{part.kind}' needs rows of a role that no source has", ("curate", i), role, remedy=remedy
+                )
 
 
 def recipes(job: Job, problems: Problems) -> None:
@@ -193,7 +212,7 @@ def missing(job: Job, problems: Problems) -> None:
             problems.add(
                 f"kind '{part.kind}' needs the package '{package}', which is not installed",
                 path,
-                remedy=f"install it with: pip install 'blendsmith[{extra}]'",
+                remedy=f"install it with: pip install 'blendsmith[{extra}]'" + HINTS.get(package, ""),
             )
 
 

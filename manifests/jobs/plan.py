@@ -10,7 +10,7 @@ import polars as pl
 
 from manifests.component import Context
 from manifests.jobs import rows
-from manifests.jobs.stages import Stage, data_stages, training_stages
+from manifests.jobs.stages import FAILED, Stage, artefact, data_stages, training_stages
 from manifests.jobs.training import base_identity
 from manifests.store import FILE, Manifest
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RUN: Final = "run"
 REUSE: Final = "re-use"
+GONE: Final = "its files are gone"
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,23 @@ class _Planner:
         return Plan(tuple(found))
 
     def _data_row(self, stage: Stage) -> PlanRow:
-        reused = self.have.get(stage.name) == stage.key
+        reused = self.have.get(stage.name) == stage.key and self._there(stage)
         count, unit, at_most = self._count(stage, reused=reused)
+        gone = not reused and self.have.get(stage.name) == stage.key
         if not reused:
             self.fresh = False
-        return PlanRow(stage.name, REUSE if reused else RUN, count, unit, self._why(stage), at_most)
+        return PlanRow(stage.name, REUSE if reused else RUN, count, unit, GONE if gone else self._why(stage), at_most)
+
+    def _there(self, stage: Stage) -> bool:
+        folder = artefact(stage, self.job.manifest)
+        return folder is None or folder.is_dir()
 
     def _why(self, stage: Stage) -> str:
         held = self.have.get(stage.name)
         if held == stage.key:
             return "same key in the manifest"
+        if held == FAILED:
+            return "it failed the last time"
         return "not in the manifest" if held is None else "its spec or its inputs changed"
 
     def _count(self, stage: Stage, *, reused: bool) -> tuple[int | None, str, bool]:
@@ -154,16 +162,22 @@ class _Planner:
         content: dict[str, str] = {}
         if all(self.have.get(s.name) == s.key for s in data if s.kind == "mix"):
             content = dict(self.state.query("SELECT blend, content_id FROM blends").iter_rows()) if refs else {}
-        known = bool(content)
-        stages = training_stages(
-            self.job, data, {ref: content.get(ref, "") for ref in refs}, base_identity(self.job, data)
-        )
+        made = all(self.have.get(s.name) == s.key and self._there(s) for s in data if s.kind == "base")
+        base = base_identity(self.job, data) if made else None
+        unknown = "its blend is not drawn yet" if not content else "its base is not made yet" if base is None else ""
+        stages = training_stages(self.job, data, {ref: content.get(ref, "") for ref in refs}, base or "")
+        changed = {stage.name for stage in stages if unknown or self.have.get(stage.name) != stage.key}
+        measured = {stage.parent for stage in stages if stage.kind == "measure" and stage.name in changed}
+        lost = {s.name for s in stages if s.kind == "train" and s.parent in measured and not self._there(s)} - changed
         found = []
         for stage in stages:
-            reused = known and self.have.get(stage.name) == stage.key
-            why = self._why(stage) if known else "its blend is not drawn yet"
             count, unit = self._training_count(stage)
-            found.append(PlanRow(stage.name, REUSE if reused else RUN, count, unit, why))
+            if stage.kind == "compare" and stage.name not in changed and changed | lost:
+                found.append(PlanRow(stage.name, RUN, count, unit, "a run is still to be measured"))
+                continue
+            action = RUN if stage.name in changed | lost else REUSE
+            why = GONE if stage.name in lost else unknown or self._why(stage)
+            found.append(PlanRow(stage.name, action, count, unit, why))
         return found
 
     def _training_count(self, stage: Stage) -> tuple[int | None, str]:

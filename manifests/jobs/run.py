@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from manifests.component import Context
-from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted
+from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
 from manifests.jobs import execute, rows, training
 from manifests.jobs.progress import Reporter, Silent
-from manifests.jobs.stages import EXPENSIVE, Stage, data_stages, training_stages
+from manifests.jobs.stages import BASE, EXPENSIVE, FAILED, Stage, artefact, data_stages, training_stages
+from manifests.names import digest
 from manifests.store import Manifest, StageRecord, Store
 
 if TYPE_CHECKING:
@@ -100,9 +101,8 @@ class _Runner:
 
     def _artefact(self, stage: Stage) -> bool:
         """Return whether what a stage keeps outside the database is still there."""
-        root = self.job.manifest
-        kept = {"base": root / "bases" / stage.key, "mix": root / "blends" / stage.name.split(":", 1)[1]}
-        return stage.kind not in kept or kept[stage.kind].is_dir()
+        folder = artefact(stage, self.job.manifest)
+        return folder is None or folder.is_dir()
 
     def training(self) -> None:
         """Run the base's followers: fits, measurements, comparison."""
@@ -113,17 +113,21 @@ class _Runner:
             "SELECT blend, content_id FROM store.blends JOIN store.stages USING (stage) ORDER BY position"
         )
         content = dict(drawn.iter_rows())
-        stages = training_stages(job, self.planned, content, training.base_identity(job, self.planned))
+        stages = training_stages(job, self.planned, content, training.base_identity(job, self.planned) or "")
         wanted = {stage.name: stage.key for stage in stages}
         mine = {stage.name for stage in self.planned}
         have = store.keys()
         store.retire([name for name, key in have.items() if name not in mine and wanted.get(name) != key])
         have = store.keys()
-        todo = [stage for stage in stages if have.get(stage.name) != stage.key]
+        changed = {stage.name for stage in stages if have.get(stage.name) != stage.key}
+        gone = {s.parent for s in stages if s.name in changed and s.kind == "measure"}  # runs whose weights are read
+        todo = [s for s in stages if s.name in changed or (s.parent in gone and not self._artefact(s))]
+        if todo:  # a comparison made without a failed run has the key of the one with it
+            todo += [s for s in stages if s.kind == "compare" and s not in todo]
+            store.retire([s.name for s in todo if s.kind == "compare"])
+            training.check_contamination(job, store, self.context)
         self.reused += len(stages) - len(todo)
         self.planned += stages
-        if any(stage.kind == "train" for stage in todo):
-            training.check_contamination(job, store, self.context)
         self._fit([s for s in todo if s.kind == "train"])
         self._measure([s for s in todo if s.kind == "measure"])
         for stage in todo:
@@ -133,7 +137,7 @@ class _Runner:
     def _base(self, stage: Stage) -> None:
         from trainers.worker import describe, make_base
 
-        out = self.job.manifest / "bases" / stage.key
+        out = self.job.manifest / BASE
         texts = rows.texts(self.store, stage.component.sources)
 
         def work() -> dict[str, pl.DataFrame]:
@@ -180,7 +184,7 @@ class _Runner:
             if isinstance(result, Interrupted):
                 return
             if isinstance(result, BlendsmithError) and stage.kind == "train":
-                failed = StageRecord(stage.name, stage.kind, "failed", stage.spec, stage.position)
+                failed = StageRecord(stage.name, stage.kind, FAILED, stage.spec, stage.position)
                 self._commit(failed, tables(stage, None, str(result)))
                 return
             if isinstance(result, BaseException):
@@ -217,22 +221,32 @@ class _Runner:
     def finish(self) -> None:
         """Remove what is no longer in the job, publish, and record how good the judges are."""
         names = {stage.name for stage in self.planned}
-        gone = [name for name in sorted(self.store.keys()) if name not in names]
-        self.store.retire(gone)
-        if self.ran or gone or not self.store.published.exists():
+        self.store.retire([name for name in sorted(self.store.keys()) if name not in names])
+        if not self._current():
             self.store.publish()
-            self._judged()
+        self._judged()
+
+    def _current(self) -> bool:
+        """Return whether the published copy holds what the work file does: a kill may have come between the two."""
+        queries = ("SELECT stage, key, finished_at FROM store.stages ORDER BY 1", "SELECT * FROM store.meta ORDER BY 1")
+        try:
+            with Manifest(self.store.published) as published:
+                return all(published.sql(query).equals(self.store.query(query)) for query in queries)
+        except UserError:
+            return False
 
     def _judged(self) -> None:
         """Record how well each judge found the rows that its `truth` says are wrong."""
         from manifests.judging import evaluate
 
         asked = {c.name: (c.truth, c.threshold) for c in self.job.curate if getattr(c, "truth", None)}
-        if not asked:
+        marker = digest([asked, [stage.key for stage in self.planned if stage.kind == "score"]])
+        held = dict(self.store.query("SELECT key, value FROM store.meta").iter_rows())
+        if held.get("judge_eval_of", None if asked else marker) == marker:
             return
         with Manifest(self.job.manifest) as manifest:
             found = {n: evaluate(manifest, key, judge=n, threshold=t) for n, (key, t) in asked.items()}
-        self.store.set_meta({"judge_eval": json.dumps(found, sort_keys=True)})
+        self.store.set_meta({"judge_eval": json.dumps(found, sort_keys=True), "judge_eval_of": marker})
         self.store.publish()
 
 

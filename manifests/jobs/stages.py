@@ -7,7 +7,8 @@ the blend, not by how it was drawn: a changed recipe that draws the same rows tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from manifests.component import spec_of
@@ -19,8 +20,19 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 """Version of the job runner's own part in a stage's output; raise it when that changes."""
 
+BASE: Final = Path("bases") / "scratch"
+"""Folder of the base model that a job makes, in its manifest folder; other jobs may start from it."""
+
 EXPENSIVE: Final = ("train", "measure", "compare")
 """Kinds kept until their new key is known, even when what came before them changed."""
+
+FAILED: Final = "failed"
+"""Recorded in place of its key for a stage that failed, so that it is tried again."""
+
+_ORDER: Final = (("read",), ("step", "score"), ("cells",), ("mix",), ("base",), ("train",), ("measure",), ("compare",))
+_PLACES: Final = {kind: place for place, kinds in enumerate(_ORDER) for kind in kinds}
+_ROOM: Final = 100_000
+"""Most stages of a kind. With a range for each, a stage keeps its position when one of another kind comes or goes."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +54,30 @@ class Stage:
 class _Builder:
     """Collects stages in order and hands out positions."""
 
+    job: Job
     stages: list[Stage]
 
     def add(self, name: str, component: Any, inputs: Iterable[str], *, seed: int = 0, parent: str = "") -> Stage:  # noqa: ANN401 - any component
         kind = name.split(":", 1)[0]
-        spec = {**(spec_of(component) if hasattr(component, "kind") else {"value": component}), "seed": seed}
+        plain = vars(component) if is_dataclass(component) else component
+        spec = {**(spec_of(component) if hasattr(component, "kind") else {"value": plain}), "seed": seed}
         spec.pop("seeds", None)
+        spec = _portable(spec, (str(self.job.data), str(self.job.root)))
         key = stage_key(kind, spec, tuple(inputs), VERSION)
-        stage = Stage(name, kind, component, key, len(self.stages), canonical_json(spec), seed, parent)
+        place = _PLACES[kind]
+        position = place * _ROOM + sum(_PLACES[stage.kind] == place for stage in self.stages)
+        stage = Stage(name, kind, component, key, position, canonical_json(spec), seed, parent)
         self.stages.append(stage)
         return stage
+
+
+def artefact(stage: Stage, root: Path) -> Path | None:
+    """Return the folder that a stage keeps beside the database of the manifest folder `root`, None when it has none."""
+    if stage.kind == "base":
+        return root / BASE
+    if stage.kind == "mix":
+        return root / "blends" / stage.name.split(":", 1)[1]
+    return root / "runs" / stage.parent if stage.kind == "train" else None
 
 
 def step_label(position: int, kind: str) -> str:
@@ -61,7 +87,7 @@ def step_label(position: int, kind: str) -> str:
 
 def data_stages(job: Job) -> list[Stage]:
     """Return the stages up to the blends and the base model; their keys follow from the job and its files alone."""
-    builder = _Builder([])
+    builder = _Builder(job, [])
     reads = {
         source.name: builder.add(f"read:{source.name}", source, (_fingerprint(job, source),)) for source in job.sources
     }
@@ -99,7 +125,7 @@ def data_stages(job: Job) -> list[Stage]:
 
 def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], base: str) -> list[Stage]:
     """Return the stages after the blends; `content` maps a blend's ref to its content id, `base` names the base."""
-    builder = _Builder(list(data))
+    builder = _Builder(job, list(data))
     if job.train is None:
         return []
     reads = {source.name: stage for source, stage in zip(job.sources, data, strict=False)}
@@ -123,6 +149,17 @@ def space_of(job: Job, mixer: Any) -> Any | None:  # noqa: ANN401 - a mixers.Mix
             return mixer.space
         mixer = by_name.get(getattr(mixer, "like", None))
     return None
+
+
+def _portable(value: Any, folders: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON values
+    """Return `value` with the paths inside `folders` relative to them: a project that is moved keeps its keys."""
+    if isinstance(value, dict):
+        return {name: _portable(item, folders) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(item, folders) for item in value]
+    if isinstance(value, str):
+        return next((value[len(f) + 1 :] for f in folders if value.startswith(f"{f}/")), value)
+    return value
 
 
 def _keys(reads: Mapping[str, Stage], job: Job, roles: Iterable[str]) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +19,8 @@ from manifests import schema
 from manifests.component import Context
 from manifests.errors import ContaminationError, Interrupted, UserError
 from manifests.jobs import rows
-from manifests.jobs.stages import Stage
-from manifests.names import digest, digest_bytes
+from manifests.jobs.stages import BASE, Stage, artefact
+from manifests.names import digest
 
 if TYPE_CHECKING:
     from manifests.jobs.spec import Job
@@ -29,29 +32,29 @@ STOP_SECONDS: Final = 120.0
 """Most seconds that a stopping job waits for its workers to write their checkpoints."""
 
 
-def base_identity(job: Job, data: Sequence[Stage]) -> str:
-    """Return what identifies the base model: the key of its stage, the fingerprint of a folder, or the hub id."""
-    built = [stage.key for stage in data if stage.kind == "base"]
-    if built or job.train is None:
-        return built[0] if built else ""
-    folder = Path(str(job.train.base))
-    return folder_fingerprint(folder) if folder.is_dir() else str(job.train.base)
+def base_identity(job: Job, data: Sequence[Stage]) -> str | None:
+    """Return what identifies the base model: its recipe and texts, a folder's fingerprint, or the hub id.
 
+    None when the job makes its base and it is not made yet. It is known by the texts it learnt and not by the stages
+    that chose them: a changed step that keeps the same rows trains nothing again.
+    """
+    if job.train is None:
+        return ""
+    for stage in data:
+        made = artefact(stage, job.manifest) if stage.kind == "base" else None
+        if made is not None:
+            record = made / "run.json"
+            return str(json.loads(record.read_text("utf-8"))["key"]) if record.is_file() else None
+    from trainers.state import identity
 
-def folder_fingerprint(folder: Path) -> str:
-    """Return the hash of a model folder: each file's name and size, and the bytes of files up to 1 MiB."""
-    parts: list[list[Any]] = []
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        size = file.stat().st_size
-        parts.append([str(file.relative_to(folder)), size, digest_bytes(file.read_bytes()) if size <= 1 << 20 else ""])
-    return digest(parts)
+    return digest(identity(str(job.train.base)))
 
 
 def base_path(job: Job, data: Sequence[Stage], root: Path) -> str:
     """Return the folder or hub id that runs start from."""
     built = [stage.key for stage in data if stage.kind == "base"]
     if built:
-        return str(root / "bases" / built[0])
+        return str(root / BASE)
     assert job.train is not None  # noqa: S101 - only called for jobs that train
     return str(job.train.base)
 
@@ -91,7 +94,14 @@ class Workers:
 
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._count, mp_context=spawn, initializer=start)
-        return self._pool.submit(work, *arguments)
+            resource_tracker.ensure_running()  # it unblocks both signals when it starts
+        # A process is started here when none is idle, and inherits the mask: a Ctrl-C before it has set its own
+        # handlers would end it and break the pool.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            return self._pool.submit(work, *arguments)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def gather(
         self, futures: Mapping[Future[Any], Stage], context: Context, each: Callable[[Stage, Any], None]
@@ -125,16 +135,17 @@ class Workers:
         """Return (done, all) in training steps where the stages train, in stages otherwise."""
         from trainers.worker import progress
 
-        steps = [
-            getattr(stage.component, "steps", None) if stage.kind == "train" else None for stage in futures.values()
-        ]
-        if None in steps:
+        if any(stage.kind not in {"base", "train"} for stage in futures.values()):
             return len(futures) - len(left), len(futures)
-        done = 0
+        root = self.stop.parent.parent
+        done, total = 0, 0
         for future, stage in futures.items():
-            inside = progress(self.stop.parent.parent / "runs" / stage.parent) if future in left else None
-            done += stage.component.steps if future not in left else inside[0] if inside else 0
-        return done, sum(step for step in steps if step)
+            steps = int(stage.component.steps)
+            folder = root / BASE.parent if stage.kind == "base" else root / "runs" / stage.parent
+            inside = progress(folder) if future in left else (steps, steps)
+            done += inside[0] if inside else 0
+            total += steps
+        return done, total
 
     def close(self) -> None:
         """End the workers."""

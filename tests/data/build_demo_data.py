@@ -1,7 +1,7 @@
 """Builds the demo's data in manifests/data from the shared data folder: `python tests/data/build_demo_data.py DATA`.
 
-Every row is real and permissively licensed: facts and questions from EntityQuestions (MIT), generalist rows from GPTeacher
-(MIT) and the Self-Instruct seed tasks (Apache-2.0). A known share of the factual pool rows has its answer swapped for
+Every row is real and permissively licensed: facts and questions from EntityQuestions (MIT), generalist rows from
+GPTeacher (MIT) and the Self-Instruct seed tasks (Apache-2.0). A known share of the factual pool rows has its answer swapped for
 another country; `meta.corrupted` holds the truth. Same input, same files.
 """
 
@@ -11,6 +11,7 @@ import argparse
 import gzip
 import json
 import random
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ VERDICT = "Question: {question}\nAnswer: {answer}\nVerdict:"
 COUNTRIES = 16
 SWAPPED = 0.35
 SIZES = {"eval": 400, "specialist": 400, "pool": 1600, "judge": 3200}
-GENERALIST = 900
+GENERALIST = 200
+LONGEST = 250
 LEAKED = 20
 
 
@@ -63,7 +65,7 @@ def generalist(data: Path) -> list[dict[str, Any]]:
     frame = pl.read_parquet(data / "generalist_pool.parquet")
     frame = frame.filter(pl.col("source").is_in(["gpteacher", "self_instruct_seed"]))
     size = frame["instruction"].str.len_chars() + frame["input"].str.len_chars() + frame["output"].str.len_chars()
-    frame = frame.filter((size <= 500) & (pl.col("output").str.len_chars() > 0)).sort("row_id")
+    frame = frame.filter((size <= LONGEST) & (pl.col("output").str.len_chars() > 0)).sort("row_id")
     rows = list(frame.iter_rows(named=True))
     random.Random("generalist").shuffle(rows)
     keys = ("instruction", "input", "output", "license")
@@ -78,7 +80,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def build(data: Path, out: Path) -> dict[str, int]:
-    """Write the five files and return their row counts."""
+    """Write the six files and return their row counts."""
     pairs = facts(data)
     names = sorted({country for _, country in pairs})
     parts: dict[str, list[tuple[str, str]]] = {}
@@ -93,8 +95,10 @@ def build(data: Path, out: Path) -> dict[str, int]:
         answer = swapped(y, names, rng) if wrong else y
         pool.append({"instruction": rng.choice(WORDINGS).format(x=x), "output": answer, "corrupted": wrong})
     leaked = [{"instruction": q["question"], "output": q["answers"][0], "corrupted": False} for q in questions[:LEAKED]]
-    verdicts = []
+    verdicts, knowledge = [], []
     for number, (x, y) in enumerate(parts["judge"]):
+        asked = rng.sample((*WORDINGS, QUESTION), 2)
+        knowledge += [{"instruction": wording.format(x=x), "output": y} for wording in asked]
         for wrong in (False, True):
             question = rng.choice(WORDINGS).format(x=x)
             answer = swapped(y, names, rng) if wrong else y
@@ -105,6 +109,7 @@ def build(data: Path, out: Path) -> dict[str, int]:
         "generalist": generalist(data),
         "specialist": specialist,
         "questions": questions,
+        "knowledge": knowledge,
         "verdicts": verdicts,
     }
     for name, rows in files.items():
@@ -120,4 +125,4 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "manifests" / "data")
     options = parser.parse_args()
     for name, count in build(options.data, options.out).items():
-        print(f"{name}\t{count}")
+        sys.stdout.write(f"{name}\t{count}\n")

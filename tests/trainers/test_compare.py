@@ -14,7 +14,7 @@ from scipy import stats
 from manifests.errors import UserError
 from manifests.schema import LEADERBOARD
 from trainers.compare import (
-    PAIRED,
+    COMPARISONS,
     VALUES,
     Spread,
     _additive,
@@ -279,7 +279,7 @@ def test_the_frames_have_the_promised_columns_and_order():
     table = pl.concat([rows(study(), "u", "m"), rows(study(number=1), "t", "z"), rows(study(number=2), "t", "a")])
     means, pairs = leaderboard(table), comparisons(table)
     assert dict(means.schema) == dict(LEADERBOARD)
-    assert dict(pairs.schema) == dict(PAIRED)
+    assert dict(pairs.schema) == dict(COMPARISONS)
     assert means.select("task", "metric", "blend").rows() == sorted(means.select("task", "metric", "blend").rows())
     assert pairs.filter(task="u").select("blend_a", "blend_b").rows() == [("b0", "b1"), ("b0", "b2"), ("b1", "b2")]
 
