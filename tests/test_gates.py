@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import re
+import socket
 import subprocess
 import sys
 import zipfile
@@ -132,6 +134,14 @@ def test_the_check_for_swallowed_exceptions_tells_handlers_apart(tmp_path, monke
     assert gates.swallowing() == ["bad.py:3", "bad.py:7"]
 
 
+def test_the_table_of_the_gates_can_be_printed(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gates", "--list"])
+    gates.main()
+    printed = capsys.readouterr().out
+    assert {row[0] for row in gates.table()} <= set(re.split(r"  +|\n", printed))
+    assert next(place for place, carries in gates.raises() if not carries) in printed
+
+
 def test_four_errors_of_five_carry_the_offending_value():
     carried = [carries for _, carries in gates.raises()]
     assert len(carried) > 100
@@ -166,6 +176,11 @@ def test_asking_the_command_for_help_loads_nothing_heavy(arguments):
     )
     assert "manifests.cli" in loaded
     assert loaded.intersection(HEAVY) == set()
+
+
+def test_a_test_cannot_reach_another_machine():
+    with socket.socket() as reaching, pytest.raises(AssertionError, match=r"192\.0\.2\.1:80"):
+        reaching.connect(("192.0.2.1", 80))
 
 
 def test_every_name_that_a_package_offers_can_be_imported():

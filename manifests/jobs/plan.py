@@ -124,7 +124,7 @@ class _Planner:
 
     def _count(self, stage: Stage, *, reused: bool) -> tuple[int | None, str, bool]:
         if stage.kind == "read":
-            return stage.component.count(self.job.data, (self.job.root, self.job.data)), "rows", False
+            return self._rows(stage.component, reused=reused)
         if stage.kind in {"step", "score", "cells"}:
             return self._seen(stage, reused=reused)
         if stage.kind == "mix":
@@ -134,6 +134,14 @@ class _Planner:
                 return int(held["n_rows"][0]), "rows", False
             return (asked if isinstance(asked, int) else None), "generalist rows", False
         return getattr(stage.component, "steps", None), "steps", False
+
+    def _rows(self, source: Any, *, reused: bool) -> tuple[int | None, str, bool]:  # noqa: ANN401 - a Source
+        """Rows of a source: exact once read, and before where the whole file is read."""
+        if reused:
+            found = self.state.query("SELECT rows FROM sources WHERE source = ?", [source.name])
+            return int(found.item()), "rows", False
+        counted = source.count(self.job.data, (self.job.root, self.job.data))
+        return counted, "rows", bool(source.select or source.limit)
 
     def _seen(self, stage: Stage, *, reused: bool) -> tuple[int | None, str, bool]:
         """Rows a step sees or calls a scorer makes: exact once what comes before it is in the manifest."""

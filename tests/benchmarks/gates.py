@@ -71,7 +71,7 @@ class Module:
                 yield node
 
     def public(self) -> Iterator[tuple[str, ast.Module | ast.ClassDef | Function]]:
-        """Yield (dotted name, node) of the module and its public classes, functions and methods, magic ones left out."""
+        """Yield (name, node) of the module and its public classes, functions and methods, without magic ones."""
         yield self.name, self.tree
         yield from _public(self.tree, self.name)
 
@@ -178,8 +178,9 @@ def _unsafe(node: ast.AST) -> str:
 def raises() -> list[tuple[str, bool]]:
     """Return (`file:line`, carries a value) of each error that is made, wherever it is raised.
 
-    An error carries one through `value=`, or within the text of its message; a place (`where=`) is not a value. Left out are requests to stop (`Interrupted`) and
-    `BadRow`: its reasons are counted by the thousand, and the line and the row's hash stand beside each.
+    An error carries one through `value=` or within the text of its message; a place (`where=`) is not a value. Left
+    out are requests to stop (`Interrupted`) and `BadRow`: its reasons are counted by the thousand, and the line and
+    the row's hash stand beside each.
     """
     found = []
     for module in modules():
@@ -243,9 +244,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="list the errors that carry no value")
     options = parser.parse_args()
-    print(f"{'measure':<36}{'figure':<34}bound")
+    print(f"{'measure':<40}{'figure':<34}bound")
     for row in table():
-        print(f"{row[0]:<36}{row[1]:<34}{row[2]}")
+        print(f"{row[0]:<40}{row[1]:<34}{row[2]}")
     if options.list:
         print("\n".join(place for place, carries in raises() if not carries))
 

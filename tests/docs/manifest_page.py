@@ -14,11 +14,12 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "MANIFEST.md"
 HEAD: Final = """\
 # The manifest
 
-Every job writes one folder: `manifest.duckdb`, which holds everything that happened to every row, `blends/`, `runs/` and
-`report.html`. The views and macros below are the public contract; the tables behind them, in the schema `store`, are not.
+Every job writes one folder: `manifest.duckdb`, which holds everything that happened to every row, `blends/`, `bases/`,
+`runs/` and `report.html`; `work/` is private. The views and macros below are the public contract; the tables behind
+them, in the schema `store`, are not.
 The same texts are in the file itself, as comments: `SELECT * FROM duckdb_columns() WHERE schema_name = 'main'`.
 
-The file opens in the DuckDB shell (1.4 or newer), in its UI, in marimo and in Jupyter, and with `blendsmith sql M QUERY`.
+The file opens in the DuckDB shell (1.4 or newer), its UI, marimo and Jupyter, and with `blendsmith sql M QUERY`.
 What you open is a copy that was put in place whole: a job that runs meanwhile is neither blocked nor seen half done.
 
 This page is made by `python -m tests.docs.manifest_page`; edit the comments in `manifests/schema.sql` instead.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from manifests.errors import BlendsmithError
 from manifests.jobs import training
 from tests.manifests.jobs import small_job
 
@@ -17,7 +18,7 @@ def inline(self: training.Workers, work, *arguments) -> Future:
     future: Future = Future()
     try:
         future.set_result(work(*arguments))
-    except Exception as error:
+    except BlendsmithError as error:
         future.set_exception(error)
     return future
 

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from manifests.errors import UserError
 from manifests.jobs.run import Outcome, run
 from manifests.jobs.spec import Job, load_job
 from manifests.store import Manifest
+from tests.curate.fake_server import PROBE, Action, FakeServer
 
 NAME = "small"
 COMMAND = [sys.executable, "-c", "from manifests.cli import main; main()"]
@@ -37,7 +39,7 @@ curate:
   - {kind: exact}
   - {kind: rules}
   - {kind: decontaminate, ngram: 6}
-  - {kind: judge, judge: JUDGE, truth: wrong}
+  - {kind: judge, judge: JUDGE}
 mix:
   - {kind: proportional, name: plain, rows: 16, seeds: [0, 1]}
   - {kind: coverage, name: near, rows: 12, encoder: hash, cells: 4, where: "p_error < 0.5", seeds: [0, 1]}
@@ -51,12 +53,40 @@ measure:
   - {kind: loglik, name: capitals, task: capitals, limit: 3}
 error_budget: 0.1
 """
-CAPITALS = (
-    "France Paris Italy Rome Spain Madrid Greece Athens Norway Oslo Egypt Cairo Japan Tokyo Peru Lima Kenya Nairobi "
-    "Poland Warsaw Sweden Stockholm Ireland Dublin Portugal Lisbon Austria Vienna Cuba Havana Finland Helsinki"
-).split()
-COUNTRIES = list(zip(CAPITALS[::2], CAPITALS[1::2], strict=True))
-TABLES = ("samples", "decisions", "scores", "verdicts", "coverage", "cells", "blends", "members", "strata", "results")
+COUNTRIES = (
+    ("France", "Paris"),
+    ("Italy", "Rome"),
+    ("Spain", "Madrid"),
+    ("Greece", "Athens"),
+    ("Norway", "Oslo"),
+    ("Egypt", "Cairo"),
+    ("Japan", "Tokyo"),
+    ("Peru", "Lima"),
+    ("Kenya", "Nairobi"),
+    ("Poland", "Warsaw"),
+    ("Sweden", "Stockholm"),
+    ("Ireland", "Dublin"),
+    ("Portugal", "Lisbon"),
+    ("Austria", "Vienna"),
+    ("Cuba", "Havana"),
+    ("Finland", "Helsinki"),
+)
+
+
+def answer(prompt: str, before: int, request: Mapping[str, Any]) -> Action:
+    """Answer as a judge whose verdict hangs on the prompt alone, after a little while."""
+    wrong = 0.9 if zlib.crc32(prompt.encode()) % 4 == 0 else 0.1
+    return Action({" correct": 1 - wrong, " wrong": wrong}, delay=0.05)
+
+
+def served(server: FakeServer) -> str:
+    """Return the judge that asks `server`, two calls at once."""
+    return f"{{kind: openai, url: '{server.url}', model: judge-1, concurrency: 2}}"
+
+
+def repeats(server: FakeServer) -> int:
+    """Return how many calls were made more than once."""
+    return sum(n - 1 for prompt, n in server.asked.items() if prompt != PROBE)
 
 
 def write(folder: Path, judge: str = REPLAY) -> Path:

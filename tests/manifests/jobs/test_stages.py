@@ -55,7 +55,7 @@ def test_keys_are_those_of_the_content_and_not_of_the_folder(path, tmp_path_fact
     [
         ("notes: A test.", "notes: Another."),
         ("error_budget: 0.1", "error_budget: 0.2"),
-        ("truth: wrong", "truth: other"),
+        ("judge: {kind: replay", "truth: other, judge: {kind: replay"),
         ("max_tokens: 64", "max_tokens: 64\n  checkpoint_steps: 7\n  threads: 2"),
         ("name: small", "name: renamed"),
     ],
@@ -69,7 +69,7 @@ def test_an_inert_field_changes_no_key(path, old, new):
     [
         ("{kind: exact}", "{kind: exact, roles: [generalist, specialist]}", {"step", "score", "cells", "mix", "base"}),
         ("ngram: 6", "ngram: 7", {"step", "score", "cells", "mix", "base"}),
-        ("truth: wrong", "min_label_mass: 0.4", {"score", "mix"}),
+        ("judge: {kind: replay", "min_label_mass: 0.4, judge: {kind: replay", {"score", "mix"}),
         ("rows: 16", "rows: 15", {"mix"}),
         ("width: 32", "width: 16", {"base", "train", "measure", "compare"}),
         ("  batch_tokens: 128", "  batch_tokens: 64", {"train", "measure", "compare"}),

@@ -1,0 +1,144 @@
+"""Kill a small job at random times: torn manifests, repeated judge calls, and whether the results stay the same.
+
+    python -m tests.benchmarks.kills --kills 50 --seed 0
+
+The job is complete (every kind of stage, a judge over HTTP, two worker processes). After each SIGKILL of the main
+process the published manifest is opened and every law checked, and processes that outlive it are counted; then the same
+command goes on. A job that completes is compared with the uninterrupted one and a new one is begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manifests.errors import UserError
+from tests.curate.fake_server import FakeServer
+from tests.manifests.jobs import small_job
+
+WORKERS = ("--workers", "2")
+
+
+@dataclass
+class Tally:
+    """What was seen."""
+
+    kills: int = 0
+    torn: int = 0
+    unopened: int = 0
+    orphans: int = 0
+    failed: int = 0
+    completed: int = 0
+    equal: int = 0
+    repeated: list[int] = field(default_factory=list)
+    stages: Counter[str] = field(default_factory=Counter)
+
+
+class Job:
+    """One copy of the job, killed until it completes."""
+
+    def __init__(self, folder: Path, server: FakeServer) -> None:
+        self.path, self.server = small_job.write(folder, small_job.served(server)), server
+        self.log = folder / "log"
+        with server.lock:
+            server.asked.clear()
+
+    def killed(self, seconds: float, tally: Tally) -> bool:
+        """Start it and kill it after some seconds; return False when it ended before."""
+        asked = small_job.repeats(self.server)
+        process = small_job.start(self.path, *WORKERS, log=self.log)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            tally.kills += 1
+            tally.orphans += len(small_job.orphans(process.pid))
+            self._look(tally)
+            tally.repeated.append(small_job.repeats(self.server) - asked)
+            return True
+        tally.failed += code != 0
+        return False
+
+    def _look(self, tally: Tally) -> None:
+        try:
+            stages = (
+                small_job.keys(self.path) if small_job.manifest(self.path).joinpath("manifest.duckdb").exists() else {}
+            )
+            tally.torn += bool(stages and small_job.broken(self.path))
+        except UserError:
+            tally.unopened += 1
+            return
+        done = [kind for kind in small_job.KINDS if any(name.startswith(f"{kind}:") for name in stages)]
+        tally.stages[done[-1] if done else "nothing"] += 1
+
+    def left(self) -> float:
+        """Return the share of the stages that are not published."""
+        return 1 - len(small_job.keys(self.path)) / 22
+
+
+def folders() -> Iterator[Path]:
+    """Give one new folder after another, removed at the end."""
+    with tempfile.TemporaryDirectory() as root:
+        number = 0
+        while True:
+            number += 1
+            yield Path(root) / f"job-{number}"
+
+
+def main() -> None:
+    """Parse the arguments, kill, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    chance, tally, places = random.Random(given.seed), Tally(), folders()
+    begun = time.monotonic()
+    with FakeServer(small_job.answer) as server:
+        whole = Job(next(places), server)
+        whole.killed(3600, tally)
+        total = time.monotonic() - begun
+        wanted = small_job.ids(whole.path)
+        print(f"uninterrupted: {total:.1f} s, {len(wanted)} content ids, repeated calls {small_job.repeats(server)}")
+        job = Job(next(places), server)
+        while True:
+            last = tally.kills >= given.kills
+            seconds = 3600 if last else chance.uniform(0.5, max(2.0, total * (0.2 + 0.8 * job.left())))
+            if job.killed(seconds, tally):
+                continue
+            tally.completed += 1
+            tally.equal += small_job.ids(job.path) == wanted
+            if last:
+                break
+            job = Job(next(places), server)
+    _show(tally, time.monotonic() - begun)
+
+
+def _show(tally: Tally, seconds: float) -> None:
+    rows = {
+        "kills": tally.kills,
+        "torn states": tally.torn,
+        "manifests that did not open": tally.unopened,
+        "processes that outlived a kill": tally.orphans,
+        "jobs completed": tally.completed,
+        "of them with equal content ids": tally.equal,
+        "exit codes other than 0": tally.failed,
+        "judge calls repeated, in all": sum(tally.repeated),
+        "judge calls repeated, most after one kill": max(tally.repeated, default=0),
+        "calls in flight at most": 4,
+    }
+    for name, value in rows.items():
+        print(f"{name:<42} {value:>5}")
+    print("last kind of stage published at the kill:", ", ".join(f"{k} {n}" for k, n in tally.stages.most_common()))
+    print(f"{seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
