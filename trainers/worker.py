@@ -73,6 +73,8 @@ def start() -> None:
 def fit(request: Request) -> Fitted:
     """Fit the run of `request` into its folder, or go on with it, or return it when it is finished."""
     start()
+    if _stopper(request)():
+        raise Interrupted(f"stopped before {request.run} was fitted")
     trainer = build(TRAINERS, request.trainer)
     shown = _reporter(request.out / PROGRESS)
     context = Context(root=request.out.parent, progress=shown, stopping=_stopper(request))

@@ -42,9 +42,8 @@ def test_a_step_writes_a_decision_for_every_row_that_it_may_see(work):
     from curate.exact import Exact
 
     seen = work.store.query("SELECT count(*) FROM store.samples WHERE role = 'generalist'").item()
-    work.store.retire(
-        [name for name in work.store.keys() if name.startswith(("step", "mix", "train", "measure", "compare"))]
-    )
+    names = work.store.keys()
+    work.store.retire([name for name in names if name.startswith(("step", "mix", "train", "measure", "compare"))])
     decisions = work("step:1-exact")["decisions"]
     assert isinstance(work.stages["step:1-exact"].component, Exact)
     assert decisions.height == seen
