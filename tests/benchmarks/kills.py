@@ -3,8 +3,10 @@
     python -m tests.benchmarks.kills --kills 50 --seed 0
 
 The job is complete (every kind of stage, a judge over HTTP, two worker processes). After each SIGKILL of the main
-process the published manifest is opened and every law checked, and processes that outlive it are counted; then the same
-command goes on. A job that completes is compared with the uninterrupted one and a new one is begun.
+process the published manifest is opened and every law checked, and processes that outlive it are counted; then the
+same command goes on. A job that completes is compared with the uninterrupted one and a new one is begun. The moment of
+a kill lies between 0.5 s and what the rest of the job takes (as the uninterrupted job did), early moments being
+likelier: most kinds of stages are done in the first seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import random
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -79,9 +82,36 @@ class Job:
         done = [kind for kind in small_job.KINDS if any(name.startswith(f"{kind}:") for name in stages)]
         tally.stages[done[-1] if done else "nothing"] += 1
 
-    def left(self) -> float:
-        """Return the share of the stages that are not published."""
-        return 1 - len(small_job.keys(self.path)) / 22
+    def published(self) -> int:
+        """Return how many stages are published."""
+        return len(small_job.keys(self.path))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """When, in seconds after its start, the uninterrupted job had published its 1st, 2nd, ... stage, and its end."""
+
+    at: tuple[float, ...]
+    total: float
+    base: int
+    """Stages published once the base is: from there on, workers must start anew."""
+    workers: float
+    """Seconds from the last blend to the base: what a worker's start takes, and a little more."""
+
+    @classmethod
+    def of(cls, path: Path, total: float) -> Profile:
+        """Return the profile of a finished job that took `total` seconds."""
+        rows = small_job.ask(path, "SELECT kind, epoch(finished_at) FROM stages ORDER BY finished_at").rows()
+        begun = rows[-1][1] - total
+        base = next(i for i, (kind, _) in enumerate(rows) if kind == "base")
+        return cls(tuple(when - begun for _, when in rows), total, base + 1, rows[base][1] - rows[base - 1][1])
+
+    def rest(self, published: int) -> float:
+        """Return about how many seconds a job goes on that has so many stages."""
+        if not published:
+            return self.total
+        again = self.at[0] + (self.workers if published >= self.base else 0.0)
+        return self.total - self.at[published - 1] + again
 
 
 def folders() -> Iterator[Path]:
@@ -104,20 +134,23 @@ def main() -> None:
     with FakeServer(small_job.answer) as server:
         whole = Job(next(places), server)
         whole.killed(3600, tally)
-        total = time.monotonic() - begun
+        profile = Profile.of(whole.path, time.monotonic() - begun)
         wanted = small_job.ids(whole.path)
-        print(f"uninterrupted: {total:.1f} s, {len(wanted)} content ids, repeated calls {small_job.repeats(server)}")
-        job = Job(next(places), server)
+        print(f"uninterrupted: {profile.total:.1f} s, {len(wanted)} content ids, {len(server.asked) - 1} judge calls")
+        job, had, stuck = Job(next(places), server), 0, 0
         while True:
             last = tally.kills >= given.kills
-            seconds = 3600 if last else chance.uniform(0.5, max(2.0, total * (0.2 + 0.8 * job.left())))
-            if job.killed(seconds, tally):
+            most = profile.rest(job.published()) * 1.5**stuck
+            if job.killed(3600 if last else 0.5 + chance.random() ** 2 * most, tally):
+                now = job.published()
+                had, stuck = now, stuck + 1 if now == had else 0
+                print(f"kill {tally.kills}: {now} of 22 stages published", file=sys.stderr, flush=True)
                 continue
             tally.completed += 1
             tally.equal += small_job.ids(job.path) == wanted
             if last:
                 break
-            job = Job(next(places), server)
+            job, had, stuck = Job(next(places), server), 0, 0
     _show(tally, time.monotonic() - begun)
 
 

@@ -87,7 +87,7 @@ def build(data: Path, out: Path) -> dict[str, int]:
     for part, size in SIZES.items():
         parts[part], pairs = pairs[:size], pairs[size:]
     rng = random.Random("demo")
-    questions = [{"question": QUESTION.format(x=x), "answers": [y], "choices": names} for x, y in parts["eval"]]
+    questions = [{"question": QUESTION.format(x=x), "answers": [y]} for x, y in parts["eval"]]
     specialist = [{"question": QUESTION.format(x=x), "answers": [y]} for x, y in parts["specialist"]]
     pool = []
     for x, y in parts["pool"]:
