@@ -73,7 +73,7 @@ def test_the_facts_say_which_answers_were_swapped_and_the_share_is_the_stated_on
     stated = int(re.search(r"(\d+) % of the answers swapped", STATED["facts.jsonl.gz"])[1]) / 100
     share = sum(row["corrupted"] for row in facts) / len(facts)
     assert abs(share - stated) < 0.03
-    countries = {country for row in rows("questions") for country in row["choices"]}
+    countries = {country for row in rows("questions") for country in row["answers"]}
     assert {row["output"] for row in facts} == countries
 
 
@@ -84,11 +84,10 @@ def test_as_many_facts_repeat_the_test_set_as_is_stated_and_those_are_right():
     assert [row for row in leaked if row["corrupted"] or row["output"] != questions[row["instruction"]]] == []
 
 
-def test_the_test_set_offers_sixteen_countries_and_the_answer_among_them():
-    assert "sixteen countries" in STATED["questions.jsonl.gz"]
-    for row in rows("questions"):
-        assert len(set(row["choices"])) == 16
-        assert row["answers"][0] in row["choices"]
+def test_the_test_set_asks_for_one_of_sixteen_countries_without_naming_them():
+    assert "one of sixteen countries" in STATED["questions.jsonl.gz"]
+    assert len({answer for row in rows("questions") for answer in row["answers"]}) == 16
+    assert {tuple(sorted(row)) for row in rows("questions")} == {("answers", "question")}
 
 
 def test_the_files_are_about_different_places():
