@@ -96,16 +96,16 @@ def _answer(root: Path, tell: Callable[[str], object]) -> None:
 
 
 def _sentences(manifest: Manifest) -> list[str]:
-    """Return the answer to the demo's question in words, one line a comparison of the filter."""
-    rows = manifest.sql(
-        "SELECT * FROM comparisons WHERE blend_a LIKE 'filtered%' AND metric = 'loglik' ORDER BY blend_a, blend_b"
-    )
-    words = {"helps": "is better than", "hurts": "is worse than", "cannot tell": "cannot be told from"}
-    measure = "the log-likelihood of the right answer, per character"
+    """Return the answer to the demo's question in words: what the filter did, a line for each comparison of it."""
+    rows = manifest.sql("FROM comparisons WHERE blend_a LIKE 'filtered%' ORDER BY blend_a, blend_b, metric")
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for r in rows.iter_rows(named=True):
+        said = found.setdefault((r["blend_a"], r["blend_b"]), {"helps": [], "hurts": [], "cannot tell": []})
+        sure = "" if r["verdict"] == "cannot tell" else f" ({r['difference']:+.3f}, p = {r['p_value']:.3f})"
+        said[r["verdict"]].append(r["metric"] + sure)
     return [
-        f"{r['blend_a']} {words[r['verdict']]} {r['blend_b']} by {measure}: difference"
-        f" {r['difference']:+.3f} [{r['ci_low']:+.3f}, {r['ci_high']:+.3f}], p = {r['p_value']:.3f}"
-        for r in rows.iter_rows(named=True)
+        f"{a} against {b}: " + "; ".join(f"{verdict} on {', '.join(on)}" for verdict, on in said.items() if on)
+        for (a, b), said in found.items()
     ]
 
 

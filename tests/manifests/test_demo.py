@@ -42,6 +42,19 @@ def test_the_demo_runs_the_judge_s_job_and_then_the_question_and_shows_the_answe
     assert text.count("blendsmith sql") == len(module.QUERIES) == 5
 
 
+def test_the_answer_in_words_says_what_each_comparison_of_the_filter_found(ran, tmp_path):
+    said = []
+    module.demo(tmp_path / "demo", say=said.append)
+    with Manifest(tmp_path / "demo" / "blends") as manifest:
+        found = manifest.sql("FROM comparisons WHERE blend_a LIKE 'filtered%'")
+        lines = module._sentences(manifest)
+    assert found.height
+    for row in found.iter_rows(named=True):
+        line = next(line for line in lines if line.startswith(f"{row['blend_a']} against {row['blend_b']}: "))
+        assert row["metric"] in line.split(row["verdict"] + " on ")[1].split("; ")[0]
+    assert set(lines) <= set(said)
+
+
 def test_a_job_that_is_not_all_right_ends_the_demo_with_its_code(ran, tmp_path):
     ran.codes["demo-judge"] = 1
     assert module.demo(tmp_path / "demo", say=lambda line: None) == 1
