@@ -96,12 +96,22 @@ def test_fitting_and_measuring_are_separate_stages(request_of, base):
     assert worker.measure(dataclasses.replace(bare, tasks=())) == []
 
 
-def test_the_stop_file_ends_a_run_that_then_goes_on(request_of, tmp_path):
+def test_a_run_that_was_queued_when_the_job_stopped_is_not_begun(request_of, tmp_path):
     stop = tmp_path / "stop"
     stop.touch()
     request = request_of(stop=stop)
-    with pytest.raises(Interrupted, match="step 0 of 5"):
+    with pytest.raises(Interrupted, match="before run was fitted"):
         worker.fit(request)
+    assert not request.out.exists()
+
+
+def test_the_stop_file_ends_a_run_that_then_goes_on(request_of, tmp_path, monkeypatch):
+    stop = tmp_path / "stop"
+    request = request_of(stop=stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_reporter", lambda path: lambda step, steps: stop.touch() if step == 2 else None)
+        with pytest.raises(Interrupted, match=r"step [2-4] of 5"):
+            worker.fit(request)
     stop.unlink()
     fitted = worker.fit(request)
     assert fitted.steps == 5
