@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from curate.step import decisions
 from curate.text import Grams, Lexicon, keyed, whole
 from manifests import schema
 from manifests.component import COMPONENT, Context
@@ -111,13 +112,4 @@ class Decontaminate:
         )
         best = found.sort(["sample_id", "share", "witness_id"], descending=[False, True, False])
         best = best.unique("sample_id", keep="first", maintain_order=True)
-        return schema.frame(
-            {
-                "sample_id": best["sample_id"],
-                "kept": [False] * len(best),
-                "reason": [REASON] * len(best),
-                "witness_id": best["witness_id"],
-                "similarity": best["share"],
-            },
-            schema.DECISIONS,
-        )
+        return decisions(best["sample_id"], REASON, witness_id=best["witness_id"], similarity=best["share"])

@@ -8,8 +8,8 @@ from typing import ClassVar, Final, Literal
 import polars as pl
 from pydantic.dataclasses import dataclass
 
+from curate.step import decisions
 from curate.text import Key, normalise
-from manifests import schema
 from manifests.component import COMPONENT, Context
 
 REASON: Final = "exact duplicate"
@@ -62,14 +62,4 @@ class Exact:
         dropped = ranked.with_columns(witness_id=witness).filter(
             pl.col("sample_id") != pl.col("witness_id"), ~pl.col("guarded")
         )
-        found = dropped.sort("sample_id").select("sample_id", "witness_id")
-        return schema.frame(
-            {
-                "sample_id": found["sample_id"],
-                "kept": [False] * len(found),
-                "reason": [REASON] * len(found),
-                "witness_id": found["witness_id"],
-                "similarity": [1.0] * len(found),
-            },
-            schema.DECISIONS,
-        )
+        return decisions(dropped["sample_id"], REASON, witness_id=dropped["witness_id"], similarity=1.0)

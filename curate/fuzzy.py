@@ -14,8 +14,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from curate.jaccard import Sets, similar_pairs
+from curate.step import decisions
 from curate.text import Key, Unit, grams_of, keyed, numbers
-from manifests import schema
 from manifests.component import COMPONENT, Context
 from manifests.errors import Interrupted, UserError
 
@@ -120,17 +120,8 @@ class Fuzzy:
             watch=watch,
         )
         self._refuse_wipe_out(samples["source"], samples["source"][found.row])
-        decisions = schema.frame(
-            {
-                "sample_id": samples["sample_id"][found.row],
-                "kept": [False] * len(found.row),
-                "reason": [REASON] * len(found.row),
-                "witness_id": samples["sample_id"][found.leader],
-                "similarity": found.similarity,
-            },
-            schema.DECISIONS,
-        )
-        return decisions.sort("sample_id")
+        ids, similarity = samples["sample_id"], pl.Series(found.similarity)
+        return decisions(ids[found.row], REASON, witness_id=ids[found.leader], similarity=similarity)
 
     def _refuse_wipe_out(self, source: pl.Series, removed: pl.Series) -> None:
         """Raise UserError with every source's loss when one is over the limit."""

@@ -92,6 +92,7 @@ class Judge:
     kind: ClassVar[str] = "judge"
     version: ClassVar[int] = 1
     inert: ClassVar[frozenset[str]] = frozenset({"truth"})
+    good: ClassVar[str] = "low"
     nested: ClassVar[Mapping[str, Table]] = {"judge": JUDGES}
     paths: ClassVar[frozenset[str]] = frozenset({"prompt"})
 

@@ -11,8 +11,8 @@ import polars as pl
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from curate.step import decisions
 from curate.text import grams_of, words
-from manifests import schema
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError
 
@@ -241,17 +241,9 @@ class Rules:
             *(pl.when(pl.col(name)).then(pl.lit(name)) for names in (self.drop, self.flag) for name in _ordered(names)),
             pl.lit(None, pl.String),
         )
-        decided = found.select("sample_id", reason=first).drop_nulls("reason").sort("sample_id")
-        return schema.frame(
-            {
-                "sample_id": decided["sample_id"],
-                "kept": ~decided["reason"].is_in(list(self.drop)),
-                "reason": decided["reason"],
-                "witness_id": pl.Series([None] * len(decided), dtype=pl.String),
-                "similarity": pl.Series([None] * len(decided), dtype=pl.Float64),
-            },
-            schema.DECISIONS,
-        )
+        decided = found.select("sample_id", reason=first).drop_nulls("reason")
+        kept = ~decided["reason"].is_in(list(self.drop))
+        return decisions(decided["sample_id"], decided["reason"], kept=kept)
 
     def hits(self, samples: pl.DataFrame) -> pl.DataFrame:
         """Return `sample_id` and one Boolean column per rule of `drop` and `flag`: every rule that finds a row."""

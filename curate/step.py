@@ -37,7 +37,9 @@ JUDGES: Final = Table(
 class Step(Protocol):
     """Decides which samples stay.
 
-    `roles` are the roles it sees; `needs` the roles handed to it as reference (`("eval",)` for decontamination).
+    `roles` are the roles it sees; `needs` the roles handed to it as reference (`("eval",)` for decontamination). A step
+    or scorer may also have `reads`, a tuple of names: scorers that stand earlier in the job, whose values it gets as
+    further columns of `samples`, named `predicate.score_column(name)`, null where there is no value.
     """
 
     kind: ClassVar[str]
@@ -66,11 +68,13 @@ class Scored:
 class Scorer(Protocol):
     """Gives each sample a number, or a status that says why there is none.
 
-    `name` becomes a column of the pool (dashes as underscores).
+    `name` becomes a column of the pool (dashes as underscores). `good` says which end of the scale is the better one.
     """
 
     kind: ClassVar[str]
     version: ClassVar[int]
+    good: ClassVar[str]
+    """`high`, `low`, or `neither` for a property that is not a merit."""
     roles: tuple[str, ...]
     name: str
 
@@ -81,3 +85,27 @@ class Scorer(Protocol):
     def pending(self, samples: pl.DataFrame, context: Context) -> int:
         """Return how many calls `score` would still make: those not answered in the cache."""
         ...
+
+
+def decisions(
+    samples: pl.Series,
+    reason: str | pl.Series,
+    *,
+    kept: bool | pl.Series = False,
+    witness_id: pl.Series | None = None,
+    similarity: float | pl.Series | None = None,
+    detail: pl.Series | None = None,
+) -> pl.DataFrame:
+    """Return `schema.DECISIONS` rows, one per id of `samples`, ordered by sample_id; a single value holds for all."""
+    import polars as pl
+
+    from manifests import schema
+
+    given = {"kept": kept, "reason": reason, "witness_id": witness_id, "similarity": similarity, "detail": detail}
+    columns = [
+        (value if isinstance(value, pl.Series) else pl.Series([value]).new_from_index(0, len(samples)))
+        .cast(schema.DECISIONS[name])
+        .alias(name)
+        for name, value in given.items()
+    ]
+    return pl.DataFrame([samples.alias("sample_id"), *columns]).sort("sample_id")

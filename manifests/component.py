@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import ConfigDict
 
@@ -77,6 +77,26 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON values
     return str(value) if isinstance(value, Path) else value
 
 
+class Engine(Protocol):
+    """Where independent pieces of work are done: here, in processes of this machine, or on a cluster."""
+
+    def map(self, function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        """Yield `function(part)` for every part, in the order of the parts.
+
+        `function` is importable (or a `functools.partial` of one) and depends on its part alone, so a part whose worker
+        dies is done again. Errors of `function` are raised here.
+        """
+        ...
+
+
+class Inline:
+    """Does every part here, one after the other."""
+
+    def map(self, function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        """Yield `function(part)` for every part, in order."""
+        return map(function, parts)
+
+
 @dataclass(frozen=True)
 class Context:
     """What a running component may use of its surroundings; none of it may change the result."""
@@ -91,3 +111,5 @@ class Context:
     """Called with (done, total) as work proceeds."""
     stopping: Callable[[], bool] = lambda: False
     """True once the user asked to stop: finish the batch in hand and raise `errors.Interrupted`."""
+    engine: Engine = field(default_factory=Inline)
+    """Does pieces of work that do not depend on each other."""

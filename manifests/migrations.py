@@ -12,13 +12,20 @@ from manifests.errors import UserError
 if TYPE_CHECKING:
     import duckdb
 
-MIGRATIONS: Final[Mapping[int, str]] = {}
-"""version -> SQL that turns version - 1 into it."""
+MIGRATIONS: Final[Mapping[int, str]] = {2: "ALTER TABLE store.decisions ADD COLUMN detail VARCHAR"}
+"""version -> SQL that turns the tables of version - 1 into its own; views, macros and comments are then made anew."""
+_VIEWS: Final = "CREATE OR REPLACE VIEW "
 
 
 def schema_sql() -> str:
     """Return the SQL that makes an empty manifest of the current version."""
     return Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+
+
+def views_sql() -> str:
+    """Return the part of `schema_sql` that makes the views, macros and comments, replacing those that are there."""
+    text = schema_sql()
+    return text[text.index(_VIEWS) :]
 
 
 def utc() -> datetime:
@@ -46,6 +53,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, version: int, where: str) -> 
             connection.execute(schema_sql())
         for step in range((found or version) + 1, version + 1):
             connection.execute(MIGRATIONS[step])
+        if found is not None:
+            connection.execute(views_sql())
         connection.execute("INSERT INTO store.migrations VALUES (?, ?)", [version, utc()])
         connection.execute("COMMIT")
     except BaseException:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of the manifest's tables; `migrations.py` holds the steps from each earlier one."""
 
 Schema = Mapping[str, type[pl.DataType] | pl.DataType]
@@ -36,6 +36,7 @@ DECISIONS: Final[Schema] = {
     "reason": pl.String,  # null when kept without remark
     "witness_id": pl.String,  # the sample kept in its stead, or the eval row that it overlaps
     "similarity": pl.Float64,  # 0..1, null when the reason has none
+    "detail": pl.String,  # what was found, such as the n-gram that an eval row holds too; null when there is none
 }
 SCORES: Final[Schema] = {
     "sample_id": pl.String,

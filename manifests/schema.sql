@@ -31,7 +31,7 @@ CREATE TABLE store.rejects (
 );
 CREATE TABLE store.decisions (
     stage VARCHAR NOT NULL, step VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, source VARCHAR NOT NULL,
-    kept BOOLEAN NOT NULL, reason VARCHAR, witness_id VARCHAR, similarity DOUBLE,
+    kept BOOLEAN NOT NULL, reason VARCHAR, witness_id VARCHAR, similarity DOUBLE, detail VARCHAR,
     CHECK (kept OR reason IS NOT NULL), CHECK (witness_id IS NULL OR witness_id <> sample_id),
     CHECK (similarity IS NULL OR (isfinite(similarity) AND similarity BETWEEN -1 AND 1.000001))
 );
@@ -91,79 +91,84 @@ CREATE TABLE store.comparisons (
     CHECK (verdict IN ('helps', 'hurts', 'cannot tell')), CHECK (p_value IS NULL OR p_value BETWEEN 0 AND 1)
 );
 
-CREATE VIEW stages AS SELECT stage, kind, key, seconds, n_rows, finished_at FROM store.stages ORDER BY position, stage;
-CREATE VIEW sources AS
+CREATE OR REPLACE VIEW stages AS SELECT stage, kind, key, seconds, n_rows, finished_at FROM store.stages ORDER BY position, stage;
+CREATE OR REPLACE VIEW sources AS
     SELECT source, role, uri, revision, licence, non_commercial, rows, samples, rejects, sha256, skipped
     FROM store.sources;
-CREATE VIEW samples AS
+CREATE OR REPLACE VIEW samples AS
     SELECT s.sample_id, s.content_id, s.source, s.role, s.task, s.prompt, s.response, s.system, s.messages, s.n_turns,
         s.n_chars, s.licence, s.meta, d.sample_id IS NULL AS kept, s.n_tokens, s.k64
     FROM store.samples s LEFT JOIN (SELECT DISTINCT sample_id FROM store.decisions WHERE NOT kept) d USING (sample_id);
-CREATE VIEW rejects AS SELECT source, line, reason, raw_hash FROM store.rejects;
-CREATE VIEW decisions AS SELECT sample_id, step, kept, reason, witness_id, similarity FROM store.decisions;
-CREATE VIEW funnel AS
+CREATE OR REPLACE VIEW rejects AS SELECT source, line, reason, raw_hash FROM store.rejects;
+CREATE OR REPLACE VIEW decisions AS
+    SELECT sample_id, step, kept, reason, witness_id, similarity, detail FROM store.decisions;
+CREATE OR REPLACE VIEW conflicts AS
+    SELECT d.step, coalesce(d.witness_id, d.sample_id) AS conflict_id, d.sample_id, s.source, s.prompt, s.response,
+        d.similarity
+    FROM store.decisions d JOIN store.samples s USING (sample_id) WHERE d.kept AND d.reason = 'conflict';
+CREATE OR REPLACE VIEW funnel AS
     SELECT stage, step, source, count(*) AS n_in, count(*) FILTER (WHERE kept) AS n_kept,
         count(*) FILTER (WHERE NOT kept) AS n_dropped, CAST(NULL AS VARCHAR) AS reason
     FROM store.decisions GROUP BY stage, step, source
     UNION ALL
     SELECT stage, step, source, NULL, NULL, count(*), reason
     FROM store.decisions WHERE NOT kept GROUP BY stage, step, source, reason;
-CREATE VIEW scores AS SELECT sample_id, scorer, value, status, why, key FROM store.scores;
-CREATE VIEW verdicts AS
+CREATE OR REPLACE VIEW scores AS SELECT sample_id, scorer, value, status, why, key FROM store.scores;
+CREATE OR REPLACE VIEW verdicts AS
     SELECT sample_id, judge, p_error, label, defect, claims, evidence, status FROM store.verdicts;
-CREATE VIEW coverage AS SELECT target, source, metric, value FROM store.coverage;
-CREATE VIEW cells AS SELECT sample_id, space, cell FROM store.cells;
-CREATE VIEW blends AS
+CREATE OR REPLACE VIEW coverage AS SELECT target, source, metric, value FROM store.coverage;
+CREATE OR REPLACE VIEW cells AS SELECT sample_id, space, cell FROM store.cells;
+CREATE OR REPLACE VIEW blends AS
     SELECT blend, content_id, recipe, seed, n_rows, n_samples, n_tokens, created_at, recipe_name FROM store.blends;
-CREATE VIEW blend_members AS
+CREATE OR REPLACE VIEW blend_members AS
     SELECT blend, position, sample_id, role, weight, repeats, reason FROM store.members;
-CREATE VIEW composition AS
+CREATE OR REPLACE VIEW composition AS
     SELECT m.blend, s.source, m.role, s.task, sum(m.repeats)::BIGINT AS n_rows,
         sum(m.repeats) / sum(sum(m.repeats)) OVER (PARTITION BY m.blend) AS share
     FROM store.members m JOIN store.samples s USING (sample_id) GROUP BY m.blend, s.source, m.role, s.task;
-CREATE VIEW strata AS SELECT blend, stratum, available, requested, taken, repeats, limited_by FROM store.strata;
-CREATE VIEW runs AS
+CREATE OR REPLACE VIEW strata AS SELECT blend, stratum, available, requested, taken, repeats, limited_by FROM store.strata;
+CREATE OR REPLACE VIEW runs AS
     SELECT run, blend, trainer, base, seed, status, steps, tokens, seconds, peak_memory, content_id, note
     FROM store.runs;
-CREATE VIEW results AS SELECT run, task, example_id, metric, value, prediction FROM store.results;
-CREATE VIEW leaderboard AS
+CREATE OR REPLACE VIEW results AS SELECT run, task, example_id, metric, value, prediction FROM store.results;
+CREATE OR REPLACE VIEW leaderboard AS
     SELECT blend, task, metric, mean, ci_low, ci_high, n_examples, n_seeds FROM store.leaderboard;
-CREATE VIEW comparisons AS
+CREATE OR REPLACE VIEW comparisons AS
     SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable,
         n_examples, n_seeds
     FROM store.comparisons;
 
-CREATE MACRO blend(name) AS TABLE
+CREATE OR REPLACE MACRO blend(name) AS TABLE
     SELECT m.blend, m.position, m.sample_id, m.role, m.weight, m.repeats, m.reason, s.source, s.task, s.prompt,
         s.response, s.messages, s.licence
     FROM blend_members m JOIN samples s USING (sample_id)
     WHERE m.blend = name OR split_part(m.blend, '@', 1) = name ORDER BY m.blend, m.position;
-CREATE MACRO blend_diff(a, b) AS TABLE
+CREATE OR REPLACE MACRO blend_diff(a, b) AS TABLE
     SELECT coalesce(x.sample_id, y.sample_id) AS sample_id,
         CASE WHEN x.sample_id IS NULL THEN 'added' WHEN y.sample_id IS NULL THEN 'removed'
             WHEN x.repeats <> y.repeats OR x.weight <> y.weight THEN 'changed' ELSE 'same' END AS change,
         x.repeats AS repeats_a, y.repeats AS repeats_b, x.weight AS weight_a, y.weight AS weight_b
     FROM (SELECT * FROM blend_members WHERE blend = a) x FULL JOIN (SELECT * FROM blend_members WHERE blend = b) y
     USING (sample_id) ORDER BY change, sample_id;
-CREATE MACRO why(id) AS TABLE
+CREATE OR REPLACE MACRO why(id) AS TABLE
     SELECT s.sample_id, w.what, w.name, w.detail, w.value FROM samples s JOIN (
         SELECT sample_id, 1 AS rank, 'source' AS what, source AS name, role AS detail, NULL::DOUBLE AS value FROM samples
         UNION ALL
         SELECT sample_id, 2, CASE WHEN kept THEN 'kept' ELSE 'dropped' END, step,
-            concat_ws(', witness ', reason, witness_id), similarity FROM decisions
+            concat_ws(': ', concat_ws(', witness ', reason, witness_id), detail), similarity FROM decisions
         UNION ALL
         SELECT sample_id, 3, 'score', scorer, concat_ws(': ', status, why), value FROM scores
         UNION ALL
         SELECT sample_id, 4, 'blend', blend, reason, weight * repeats FROM blend_members
     ) w USING (sample_id) WHERE starts_with(s.sample_id, id) ORDER BY s.sample_id, w.rank, w.name;
-CREATE MACRO compare(a, b) AS TABLE
+CREATE OR REPLACE MACRO compare(a, b) AS TABLE
     SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable
     FROM comparisons WHERE blend_a = a AND blend_b = b
     UNION ALL
     SELECT task, metric, blend_b, blend_a, -difference, -ci_high, -ci_low, p_value,
         CASE verdict WHEN 'helps' THEN 'hurts' WHEN 'hurts' THEN 'helps' ELSE verdict END, minimum_detectable
     FROM comparisons WHERE blend_a = b AND blend_b = a;
-CREATE MACRO coverage_of(name) AS TABLE
+CREATE OR REPLACE MACRO coverage_of(name) AS TABLE
     WITH held AS (
         SELECT DISTINCT m.blend, c.space, c.cell FROM blend_members m JOIN cells c USING (sample_id)
         WHERE m.role = 'generalist' AND (m.blend = name OR split_part(m.blend, '@', 1) = name)
@@ -225,6 +230,15 @@ COMMENT ON COLUMN decisions.kept IS 'False when the step dropped it';
 COMMENT ON COLUMN decisions.reason IS 'Why it was dropped, or a remark';
 COMMENT ON COLUMN decisions.witness_id IS 'The sample kept in its stead, or the eval row it overlaps';
 COMMENT ON COLUMN decisions.similarity IS 'Similarity to the witness, 0 to 1';
+COMMENT ON COLUMN decisions.detail IS 'What was found, such as the n-gram that an eval row holds too';
+COMMENT ON VIEW conflicts IS 'Rows kept although another row answers the same prompt differently: work for a judge';
+COMMENT ON COLUMN conflicts.step IS 'Step that found the conflict';
+COMMENT ON COLUMN conflicts.conflict_id IS 'First sample of the group: rows with one conflict_id answer one prompt';
+COMMENT ON COLUMN conflicts.sample_id IS 'The sample';
+COMMENT ON COLUMN conflicts.source IS 'Its source';
+COMMENT ON COLUMN conflicts.prompt IS 'The prompt';
+COMMENT ON COLUMN conflicts.response IS 'This row''s answer to it';
+COMMENT ON COLUMN conflicts.similarity IS 'Similarity of its answer to that of the group''s first sample, 0 to 1, NULL for that one';
 COMMENT ON VIEW funnel IS 'Rows in, kept and dropped per step and source';
 COMMENT ON COLUMN funnel.stage IS 'Stage that decided';
 COMMENT ON COLUMN funnel.step IS 'Step, by its place and kind in the job';

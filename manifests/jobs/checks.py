@@ -91,7 +91,18 @@ def sources(job: Job, problems: Problems) -> None:
 
 
 def steps(job: Job, problems: Problems) -> None:
-    """Every role that a step compares with has a source: without eval rows, decontamination would pass everything."""
+    """Every role that a step compares with has a source, every score that it reads is made before it.
+
+    Without eval rows, decontamination would pass everything.
+    """
+    scorers: list[str] = []
+    for i, part in enumerate(job.curate):
+        for name in getattr(part, "reads", ()):
+            if name not in scorers and None not in job.curate:
+                remedy = "put a scorer of this name before the step that reads it"
+                problems.add("no earlier scorer has this name", ("curate", i), name, options=scorers, remedy=remedy)
+        if hasattr(part, "score"):
+            scorers.append(part.name)
     if None in job.sources:
         return
     roles = {source.role for source in job.sources}

@@ -58,7 +58,7 @@ def read(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
 def step(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     """Let a step decide on every sample it sees; one decision row each, dropped or kept."""
     component = stage.component
-    samples = rows.kept(store, component.roles)
+    samples = rows.kept_with(store, component)
     reference = {role: rows.kept(store, (role,)) for role in component.needs}
     decided = component.decide(samples, reference, context)
     _expect_ids(stage, decided, samples, exact=False)
@@ -71,7 +71,7 @@ def step(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
 def score(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     """Let a scorer score every kept sample of its roles."""
     component = stage.component
-    samples = rows.kept(store, component.roles)
+    samples = rows.kept_with(store, component)
     scored = component.score(samples, context)
     _expect_ids(stage, scored.scores, samples, exact=True)
     tables = {"scores": scored.scores}

@@ -157,7 +157,7 @@ class _Planner:
         if stage.kind == "score":
             if reused:
                 return 0, unit, False
-            samples = rows.kept(self.state, roles)
+            samples = rows.kept_with(self.state, component)
             return component.pending(samples, Context(self.job.manifest)), unit, False
         if reused:
             column = "SELECT count(*) FROM store.decisions WHERE stage = ?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import polars as pl
@@ -35,6 +35,20 @@ def kept(state: State, roles: Sequence[str]) -> pl.DataFrame:
     )
 
 
+def kept_with(state: State, component: Any) -> pl.DataFrame:  # noqa: ANN401 - a curate.Step or Scorer
+    """Return the kept samples of a component's roles, with the values of the scorers that it reads."""
+    return _with_scores(state, kept(state, component.roles), getattr(component, "reads", ()))
+
+
+def _with_scores(state: State, frame: pl.DataFrame, scorers: Iterable[str]) -> pl.DataFrame:
+    """Return the frame with a column of values per scorer, null where it gave none."""
+    for scorer in scorers:
+        values = state.query("SELECT sample_id, value FROM store.scores WHERE scorer = ?", [scorer])
+        column = values.rename({"value": score_column(scorer)})
+        frame = frame.join(column, on="sample_id", how="left", maintain_order="left")
+    return frame
+
+
 def scored(state: State) -> pl.DataFrame:
     """Return the kept generalist and specialist samples with every score as a column and `p_error`.
 
@@ -43,10 +57,7 @@ def scored(state: State) -> pl.DataFrame:
     frame = kept(state, ("generalist", "specialist"))
     licences = state.query("SELECT source, non_commercial FROM store.sources")
     frame = frame.join(licences, on="source", how="left", maintain_order="left")
-    for (scorer,) in state.query("SELECT DISTINCT scorer FROM store.scores ORDER BY 1").iter_rows():
-        values = state.query("SELECT sample_id, value FROM store.scores WHERE scorer = ?", [scorer])
-        column = values.rename({"value": score_column(scorer)})
-        frame = frame.join(column, on="sample_id", how="left", maintain_order="left")
+    frame = _with_scores(state, frame, state.query("SELECT DISTINCT scorer FROM store.scores ORDER BY 1")["scorer"])
     judged = state.query(
         "SELECT sample_id, p_error FROM store.verdicts WHERE judge = (SELECT v.judge FROM store.verdicts v"
         " JOIN store.stages g USING (stage) ORDER BY g.position DESC LIMIT 1)"

@@ -96,6 +96,8 @@ def data_stages(job: Job) -> list[Stage]:
     for position, entry in enumerate(job.curate, 1):
         roles = (*entry.roles, *getattr(entry, "needs", ()))
         inputs = [*_keys(reads, job, roles), *(s.key for s in steps)]
+        wanted = getattr(entry, "reads", ())
+        inputs += [stage.key for stage in scores if stage.component.name in wanted]
         label = step_label(position, entry.kind)
         if hasattr(entry, "decide"):
             steps.append(builder.add(f"step:{label}", entry, inputs))

@@ -181,7 +181,7 @@ def test_decisions_do_not_depend_on_row_order(order, eval_order):
 
 @pytest.mark.parametrize(("train", "held_out"), [((), (("q", "x"),)), ((("q", "x"),), ()), ((), ())])
 def test_nothing_overlaps_with_nothing(train, held_out):
-    assert Decontaminate().decide(rows("generalist", *train), {"eval": rows("eval", *held_out)}, HERE).shape == (0, 5)
+    assert Decontaminate().decide(rows("generalist", *train), {"eval": rows("eval", *held_out)}, HERE).shape == (0, 6)
 
 
 def test_a_blend_can_be_checked_by_text_alone():

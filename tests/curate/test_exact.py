@@ -107,4 +107,4 @@ def test_a_protected_source_loses_nothing():
 
 
 def test_no_rows_give_no_decisions():
-    assert Exact().decide(rows(), {}, HERE).shape == (0, 5)
+    assert Exact().decide(rows(), {}, HERE).shape == (0, 6)

@@ -135,7 +135,7 @@ def test_every_rule_is_tested_and_says_what_it_finds():
 
 
 def test_a_sound_row_gets_no_decision():
-    assert Rules().decide(rows(("Name a colour.", "Red."), ("1 + 1?", "2")), {}, HERE).shape == (0, 5)
+    assert Rules().decide(rows(("Name a colour.", "Red."), ("1 + 1?", "2")), {}, HERE).shape == (0, 6)
 
 
 def test_a_drop_and_a_remark_each_name_their_rule():
@@ -162,7 +162,7 @@ def test_length_bounds_are_inclusive():
 
 def test_rules_that_are_not_named_find_nothing():
     frame = rows(*[(p, r) for _, p, r in HITS])
-    assert Rules(drop=(), flag=()).decide(frame, {}, HERE).shape == (0, 5)
+    assert Rules(drop=(), flag=()).decide(frame, {}, HERE).shape == (0, 6)
     only = Rules(drop=("url-only",), flag=()).decide(frame, {}, HERE)
     assert set(only["reason"]) == {"url-only"}
 
@@ -208,4 +208,4 @@ def test_repetition_is_a_share(texts):
 
 
 def test_an_empty_frame_has_no_decisions():
-    assert Rules().decide(rows(), {}, HERE).shape == (0, 5)
+    assert Rules().decide(rows(), {}, HERE).shape == (0, 6)
