@@ -126,8 +126,11 @@ def _decide(alive: pl.DataFrame, reasons: Mapping[str, float], rng: np.random.Ge
     names = [None, *(reason for reason in reasons)]
     droppable = (alive["role"] == "generalist").to_numpy()
     reason = [names[c] if droppable[i] else None for i, c in enumerate(choice)]
+    kept = [r is None for r in reason]
+    for i in np.flatnonzero(droppable & np.array(kept))[:2]:
+        reason[i] = "conflict"
     return alive.select("sample_id", "source").with_columns(
-        pl.Series("kept", [r is None for r in reason]),
+        pl.Series("kept", kept),
         pl.Series("reason", reason, dtype=pl.String),
         pl.lit(None, dtype=pl.String).alias("witness_id"),
         pl.lit(None, dtype=pl.Float64).alias("similarity"),
