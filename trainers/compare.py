@@ -226,7 +226,7 @@ def _oriented(known: Mapping[tuple[str, str], Spread], a: str, b: str) -> Estima
     if (a, b) in known:
         return estimate(known[a, b])
     found = known.get((b, a))
-    return estimate(None if found is None else replace(found, mean=-found.mean))
+    return estimate(None if found is None else replace(found, mean=0.0 - found.mean))
 
 
 def _pooled(alone: Mapping[tuple[str, str], Spread], tables: Mapping[str, Array]) -> dict[tuple[str, str], Spread]:

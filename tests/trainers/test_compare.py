@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import polars as pl
@@ -317,3 +318,10 @@ def test_mistakes_are_named():
         leaderboard(pl.concat([table, table[:1]]))
     with pytest.raises(UserError, match="lack a column"):
         leaderboard(table.drop("seed"))
+
+
+def test_equal_blends_differ_by_a_zero_without_a_sign_whichever_way_round_they_are_asked_for():
+    tables = {name: np.zeros((3, 10)) for name in ("a", "b")}
+    for pair in (("a", "b"), ("b", "a")):
+        (one,) = differences(tables, [pair])
+        assert math.copysign(1.0, one.mean) == 1.0
