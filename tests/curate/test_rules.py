@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.rules import RULES, Rules, repetition
+from curate import privacy
+from curate.defects import CLASSES
+from curate.rules import RULES, Rules
 from curate.sample import Message, Sample, content_id, sample_id, samples_frame
 from curate.step import Step
 from manifests import schema
@@ -66,6 +68,36 @@ HITS = [
     ("invisible-characters", "Name a\u200b colour.", "Red."),
     ("repetition", "Go on.", "the cat sat down " * 20),
     ("repetition", "Go on.", "one\ntwo\none\ntwo\none\ntwo"),
+    ("repetition", "Go on.", "\n\n".join(["A first remark.", "A second remark."] * 3)),
+    ("repetition", "Go on.", " ".join(f"w{i}" for i in range(40)) + " " + " ".join(f"w{i}" for i in range(20))),
+    ("merged-instructions", "Why is rain wet?", "It is water.\nInput:\n<noinput>\nIt has rivers."),
+    ("refusal", "Draw a tree.", "You ask for a picture. I cannot answer this."),
+    ("refusal", "Plan a network.", "This instruction is not suitable for a GPT language model."),
+    ("truncated", "Tell me all.", LONG + "and he lives in a house that is"),
+    ("missing-input", "Complete the following haiku poem", "The summer sun sets"),
+    ("missing-input", "Find the bias in the following sentence.", "It is in the word."),
+    ("missing-input", "What language is the given code snippet written in?", "Python."),
+    ("missing-code", "Write a Python program to reverse a sentence.\n\nThe dog", "dog The"),
+    ("missing-code", "Create a computer program that sorts letters.", "The letters come out in order."),
+    ("missing-code", "Write a Java function to add two numbers.", "It adds them and gives the sum."),
+    ("escape-sequences", "Tell a tale.", "Once there was a king.\\nHe was old."),
+    ("escape-sequences", "Tell a tale.", "The caf\\u00e9 was shut."),
+    ("escape-sequences", "Tell a tale.", "Salt &amp; pepper were friends."),
+    ("markup", "Compose a haiku.", "The river runs<br>\nin thought away"),
+    ("markup", "What is the area of the field?", "It is 70 m<sup>2</sup>."),
+    ("markup", "Name a fruit.", "<p>Plum</p>"),
+    ("page-notice", "Tell me about bees.", "Lorem ipsum dolor sit amet."),
+    ("page-notice", "Tell me about bees.", "Please enable JavaScript to read on."),
+    ("page-notice", "Tell me about bees.", "This site uses cookies. Bees fly."),
+    ("described-media", "Name the bird.\n\n<image of an owl>", "An owl."),
+    ("described-media", "Name the bird.\n\n(a photo showing a wren)", "A wren."),
+    ("invisible-characters", "Name a colour.", "Red\ufeff."),
+    ("invisible-characters", "Name a colour.", "Red\u2028Blue"),
+    ("control-characters", "Name a colour.", "\x1b[31mRed"),
+    ("replacement-character", "Name a cafe.", "Caf\ufffd."),
+    ("replacement-character", "Name a cafe.", "\ufffd"),
+    ("empty-response", "Say hello.", ""),
+    ("empty-response", "Say hello.", "\t"),
 ]
 MISSES = [
     ("empty-response", "Give an emoji.", "😀"),
@@ -101,6 +133,41 @@ MISSES = [
     ("invisible-characters", "Name a colour\u00a0now.", "Red."),
     ("repetition", "Go on.", "the cat sat down " * 3),
     ("repetition", "Go on.", "one\ntwo\nthree\nfour\nfive\none"),
+    ("repetition", "Write a song.", "la la la la\n" * 30),
+    ("repetition", "Sum it.", "x = x + 1;\n" * 30),
+    ("empty-response", "Is it so?", "."),
+    ("empty-response", "One word.", "No"),
+    ("no-output", "Describe the tag.", "The tag <nooutput> stands for a row without an answer."),
+    ("no-input", "Explain <input> in HTML.", "It is a field."),
+    ("control-characters", "Name\u00a0a colour.", "Red\u00ad"),
+    ("control-characters", "Say it in Greek.", "\u03ba\u03cc\u03ba\u03ba\u03b9\u03bd\u03bf"),
+    ("replacement-character", "Ask.", "What?"),
+    ("replacement-character", "Draw it.", "\u25a1"),
+    ("replacement-character", "Say it.", "\u00bf"),
+    ("missing-attachment", "Name it.\n\n[image of an owl]", "An owl."),
+    ("refusal", "Write an excuse.", "I'm sorry, I am unable to come to work."),
+    ("truncated", "Write a letter.", LONG + "\n\nSincerely yours,"),
+    ("truncated", "Compose with the notes A and G.", "A G " * 60 + "A"),
+    ("missing-input", "Complete the following sentence: The sky is", "blue."),
+    ("missing-input", "Is the following statement true? Fish can fly.", "No."),
+    ("missing-input", "Write a function that counts the given words.", "def f(w): ..."),
+    ("missing-input", "Tell me about the following words.\n\ncat, dog", "Animals."),
+    ("missing-code", "Write a Python program that prints a star.", "print('*')"),
+    ("missing-code", "Create a fitness program.", "Run each day."),
+    ("missing-code", "Explain in words how to write a Java program.", "First think."),
+    ("escape-sequences", "Print a new line in Python.", "Use \\n for that."),
+    ("escape-sequences", "Give the regex.", "\\t+"),
+    ("escape-sequences", "Name two spices.", "Salt & pepper"),
+    ("markup", "Make it bold: hello", "<b>hello</b>"),
+    ("markup", "Compare.", "a < b and b > c"),
+    ("markup", "List a component.", "export class A {} <ul>"),
+    ("page-notice", "What is lorem ipsum?", "Lorem ipsum dolor sit amet is filler."),
+    ("page-notice", "How do bees see?", "They see in colours; click here and there."),
+    ("page-notice", "Who owns it?", "In the book it says that all rights reserved by the king were lost."),
+    ("described-media", "Say it.\n\n[photo]", "No."),
+    ("described-media", "Take a picture of it (or a map).", "Done."),
+    ("invisible-characters", "Family?", "a\u200db"),
+    ("invisible-characters", "Name it.", "e\u0301"),
 ]
 
 
@@ -117,19 +184,27 @@ def test_it_is_a_step():
     assert isinstance(Rules(), Step)
 
 
+@pytest.fixture(scope="module")
+def found() -> dict[tuple[str, str], set[str]]:
+    """Return the rules that find each prompt and response of the tables, all looked at together."""
+    frame = rows(*dict.fromkeys((prompt, response) for _, prompt, response in (*HITS, *MISSES)))
+    hits = frame.select("sample_id", "prompt", "response").join(Rules().hits(frame), on="sample_id")
+    return {(r["prompt"], r["response"]): {k for k, v in r.items() if v is True} for r in hits.iter_rows(named=True)}
+
+
 @pytest.mark.parametrize(("rule", "prompt", "response"), HITS)
-def test_a_rule_finds_its_defect(rule, prompt, response):
-    assert Rules().hits(rows((prompt, response)))[rule].item()
+def test_a_rule_finds_its_defect(found, rule, prompt, response):
+    assert rule in found[prompt, response]
 
 
 @pytest.mark.parametrize(("rule", "prompt", "response"), MISSES)
-def test_a_rule_leaves_what_only_looks_like_it(rule, prompt, response):
-    assert not Rules().hits(rows((prompt, response)))[rule].item()
+def test_a_rule_leaves_what_only_looks_like_it(found, rule, prompt, response):
+    assert rule not in found[prompt, response]
 
 
 def test_every_rule_is_tested_and_says_what_it_finds():
-    limits = {"too-short", "too-long"}
-    assert {rule for rule, _, _ in HITS} | limits == set(RULES)
+    elsewhere = {"too-short", "too-long", "other-language", *privacy.FORMS}
+    assert {rule for rule, _, _ in HITS} | elsewhere == set(RULES)
     assert all(len(rule.defect) > 20 for rule in RULES.values())
     assert set(Rules().drop) | set(Rules().flag) == set(RULES)
 
@@ -168,7 +243,7 @@ def test_rules_that_are_not_named_find_nothing():
 
 
 @given(st.permutations(range(len(HITS))))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_decisions_do_not_depend_on_row_order(order):
     frame = rows(*[(p, r) for _, p, r in HITS])
     assert Rules().decide(frame[list(order)], {}, HERE).equals(Rules().decide(frame, {}, HERE))
@@ -176,7 +251,7 @@ def test_decisions_do_not_depend_on_row_order(order):
 
 def test_each_row_is_decided_by_itself():
     frame = rows(*[(p, r) for _, p, r in HITS])
-    alone = pl.concat([Rules().decide(frame[i : i + 1], {}, HERE) for i in range(len(frame))])
+    alone = pl.concat([Rules().decide(frame[i : i + 7], {}, HERE) for i in range(0, len(frame), 7)])
     assert Rules().decide(frame, {}, HERE).equals(alone.sort("sample_id"))
 
 
@@ -190,22 +265,37 @@ def test_an_unknown_rule_is_refused_with_the_nearest_name():
 def test_the_lists_and_limits_are_in_the_key():
     variants = [Rules(), Rules(drop=("no-input",)), Rules(flag=()), Rules(min_chars=2), Rules(max_chars=9)]
     variants += [Rules(max_line_share=0.5), Rules(max_gram_share=0.5)]
+    variants += [Rules(max_paragraph_share=0.5), Rules(max_duplicate_share=0.5), Rules(languages=("en",))]
     assert len({component_key(v) for v in variants}) == len(variants)
-
-
-def test_repetition_counts_lines_and_words():
-    texts = pl.Series(["a\nb\na\n\nb\na", "x " * 60, " ".join(f"w{i}" for i in range(60)), "", "a b c d " * 25])
-    lines, grams = repetition(texts)
-    assert lines.to_list() == [1 - 2 / 5, 0.0, 0.0, 0.0, 0.0]
-    assert grams.to_list() == pytest.approx([0.0, 1.0, 4 / 60, 0.0, 1.0])
-
-
-@given(st.lists(st.text(st.sampled_from("ab \n"), max_size=300), max_size=5))
-@settings(max_examples=40, deadline=None)
-def test_repetition_is_a_share(texts):
-    for shares in repetition(pl.Series(texts, dtype=pl.String), min_lines=1, min_words=1):
-        assert all(0 <= share <= 1 for share in shares)
 
 
 def test_an_empty_frame_has_no_decisions():
     assert Rules().decide(rows(), {}, HERE).shape == (0, 6)
+
+
+def test_each_documented_defect_of_alpaca_has_rules_or_a_reason():
+    assert len(CLASSES) == 10
+    ruled = {name for names in CLASSES.values() if isinstance(names, tuple) for name in names}
+    assert ruled <= set(RULES)
+    assert [name for name, names in CLASSES.items() if isinstance(names, str)] == ["wrong answers"]
+
+
+def test_a_remark_says_what_was_found_and_which_other_rules_find_the_row():
+    frame = rows(("Draw a cat.\n\n<noinput>", "<nooutput>"), ("Sum it up.\n\nhttps://news.org/a", "Taxes rise."))
+    detail = dict(Rules().decide(frame, {}, HERE).select("reason", "detail").iter_rows())
+    assert detail == {"no-output": "<nooutput>; also media-request, no-input", "url-only": "https://news.org/a"}
+
+
+def test_what_is_personal_is_masked_in_the_detail():
+    frame = rows(("Who is it?", "Write to m.okafor@northwind.coop or call 415-867-5309."))
+    decided = Rules().decide(frame, {}, HERE)
+    assert decided.select("kept", "reason", "detail").row(0) == (
+        True,
+        "email-address",
+        "m.… (23 characters); also phone-number",
+    )
+    assert "okafor" not in str(decided.rows())
+
+
+def test_a_reason_without_more_to_say_has_no_detail():
+    assert Rules().decide(rows(("Name a colour.\n\nNo input", "Red.")), {}, HERE)["detail"].item() is None
