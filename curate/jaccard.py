@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.numbering import Codes
 from curate.text import Grams
 
 Ints = NDArray[np.int64]
@@ -25,6 +26,7 @@ Mask = NDArray[np.bool_]
 
 BUDGET: Final = 2_000_000
 """Candidates, and members of candidates, that are in memory at once; 8 bytes and a few copies each."""
+_MANY: Final = 0xFFFF
 _SLACK: Final = 1e-6
 """Keeps the filters on the safe side of rounding; the final comparison is exact."""
 
@@ -37,30 +39,40 @@ class Sets:
     """Members of each set, alone or shared; shape (rows,)."""
     start: Ints
     """Row r's shared members are `member[start[r]:start[r + 1]]`; shape (rows + 1,)."""
-    member: Ints
+    member: Codes
     """Shared members as ranks: 0 is the rarest."""
     members: int
-    """How many distinct shared members there are."""
+    """A bound on the ranks: all are below it."""
 
     @classmethod
     def of(cls, grams: Grams, *, max_rows: int | None = None) -> Sets:
         """Return the sets of distinct grams per row; grams in more than `max_rows` rows are left out of all sets."""
-        width = int(grams.gram.max()) + 1 if len(grams.gram) else 1
-        row, gram = np.divmod(_distinct(grams.row * width + grams.gram), width)
-        rows_with = np.bincount(gram, minlength=width)
-        if max_rows is not None:
-            common = rows_with[gram] > max_rows
-            row, gram = row[~common], gram[~common]
-        size = np.bincount(row, minlength=grams.rows)
-        shared = rows_with[gram] > 1
-        row, gram = row[shared], gram[shared]
-        rank = np.full(width, -1, np.int64)
-        used = np.flatnonzero(rows_with > 1)
-        rank[used[np.argsort(rows_with[used], kind="stable")]] = np.arange(len(used))
-        ordered = np.sort(row * width + rank[gram])
+        often = np.bincount(grams.gram, minlength=1)
+        used = np.flatnonzero(often > 1)
+        # By occurrences, repeats in a row counted too: any order of the members that all rows share is right.
+        order = np.argsort(np.minimum(often[used], _MANY).astype(np.uint16), kind="stable")
+        rank = np.full(len(often), -1, np.int32)
+        rank[used[order]] = np.arange(len(used), dtype=np.int32)
+        place = rank[grams.gram]
+        alone = place < 0
+        size = np.bincount(grams.row[alone], minlength=grams.rows)
+        bits = np.int64(len(used).bit_length())
+        key = grams.row[~alone].astype(np.int64)
+        key <<= bits
+        key |= place[~alone]
+        del often, rank, place, alone
+        key = _distinct(key)
+        row, member = (key >> bits).astype(np.int32), (key & ((1 << bits) - 1)).astype(np.int32)
+        rows_with = np.bincount(member, minlength=len(used))
+        if max_rows is not None and (rows_with > max_rows).any():
+            rare = rows_with[member] <= max_rows
+            row, member = row[rare], member[rare]
+        size += np.bincount(row, minlength=grams.rows)
+        shared = rows_with[member] > 1
+        row, member = row[shared], member[shared]
         start = np.zeros(grams.rows + 1, np.int64)
         np.cumsum(np.bincount(row, minlength=grams.rows), out=start[1:])
-        return cls(size, start, ordered % width, len(used))
+        return cls(size, start, member, len(used))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -152,7 +164,7 @@ class _Join:
         count = np.clip(self.prefix[start:stop] - alone, 0, end - begin)
         at = _ranges(begin, count)
         row = np.repeat(np.arange(start, stop), count)
-        return _Entries(self.sets.member[at], row, at - np.repeat(begin - alone, count), start, stop)
+        return _Entries(self.sets.member[at].astype(np.int64), row, at - np.repeat(begin - alone, count), start, stop)
 
     def settle(self, entries: _Entries) -> None:
         """Add entries to the index, merging segments so that there are few."""
@@ -283,5 +295,5 @@ def _distinct(keys: Ints) -> Ints:
     ordered = np.sort(keys)
     new = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    distinct: Ints = ordered[new]
+    distinct: Ints = ordered if new.all() else ordered[new]
     return distinct

@@ -1,14 +1,13 @@
 """Words, characters and their n-grams as exact integers: what the duplicate and overlap steps compare.
 
-No hash takes part. Every distinct word gets its place in a sorted vocabulary; an n-gram's number comes from packing
-shorter grams into one integer and numbering the distinct ones again, so two n-grams have one number exactly when they
-are the same words. There are no collisions: 64-bit hashes of m distinct n-grams have one with probability m^2 / 2^65.
+Every distinct unit has a number; an n-gram's number comes from packing shorter grams into one integer and numbering the
+distinct ones again, so two n-grams have one number exactly when they are the same words. There are no collisions:
+64-bit hashes of m distinct n-grams have one with probability m^2 / 2^65.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,14 +15,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate import tokens
+from curate.numbering import Codes, Numbering
+from curate.tokens import WORD, Unit, characters, chunks, coded
+from manifests.errors import UserError
+
 Key = Literal["both", "prompt", "response"]
 """What of a sample is compared: the prompt, the response, or one after the other. System turns never are."""
-Unit = Literal["word", "char"]
-
-WORD: Final = r"[\p{L}\p{N}_]+"
-r"""The words of a text: the runs of Python's `\w`, in the syntax of Polars' regular expressions."""
-CHUNK: Final = 8192
-"""Texts whose words are in memory as text at once."""
+BLOCK: Final = 1 << 15
+"""Units whose grams are packed and numbered at once."""
 _TYPES: Final = {"word": pl.String, "char": pl.UInt32}
 
 Ints = NDArray[np.int64]
@@ -75,9 +75,10 @@ def numbers(texts: pl.Series) -> Ints:
 class Grams:
     """The n-grams of some texts: `row[k]` holds `gram[k]`; ordered by row, then by place; repeats stay."""
 
-    row: Ints
-    gram: Ints
+    row: Ints | Codes
+    gram: Ints | Codes
     rows: int
+    """How many texts there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,18 @@ class Lexicon:
     @classmethod
     def of(cls, texts: pl.Series, n: int, unit: Unit = "word") -> Lexicon:
         """Return the lexicon of the texts' n-grams, n at least 1."""
-        return _build(texts, n, unit, short=False)[0]
+        vocabulary, codes, counts = _coded(texts, unit)
+        room = _room(counts)
+        stages: list[Stage] = []
+        base, length = len(vocabulary) + 1, 1
+        while length < n:
+            offsets, length = _lengthened(length, base, n)
+            packed = _packed(codes, offsets, base)
+            packed[room < length] = -1
+            codes, keys = _numbered(packed)
+            stages.append(Stage(offsets, base, keys))
+            base = max(len(keys), 1)
+        return cls(n, unit, vocabulary, tuple(stages))
 
     def __len__(self) -> int:
         """Return a bound on the numbers in use: every gram's number is below it."""
@@ -111,7 +123,7 @@ class Lexicon:
 
     def grams(self, texts: pl.Series) -> Grams:
         """Return the n-grams of `texts` that the lexicon knows; any others are left out."""
-        parts = [self._chunk(part, at * CHUNK) for at, part in enumerate(_chunks(texts))]
+        parts = [self._chunk(part, at * tokens.CHUNK) for at, part in enumerate(chunks(texts))]
         return Grams(_joined([p[0] for p in parts]), _joined([p[1] for p in parts]), len(texts))
 
     def _chunk(self, texts: pl.Series, first: int) -> tuple[Ints, Ints]:
@@ -124,35 +136,35 @@ class Lexicon:
 
 
 def grams_of(texts: pl.Series, n: int, unit: Unit = "word") -> Grams:
-    """Return all n-grams of the texts; a text of 1 to n - 1 units has the one gram of all its units."""
-    return _build(texts, n, unit, short=True)[1]
+    """Return all n-grams of the texts; a text of 1 to n - 1 units has the one gram of all its units.
 
-
-def _build(texts: pl.Series, n: int, unit: Unit, *, short: bool) -> tuple[Lexicon, Grams]:
-    """Return the lexicon of the texts and, from the same pass, their grams."""
-    vocabulary, codes, counts = _coded(texts, unit)
-    if short:
-        codes, counts = _padded(codes, counts, n)
+    Rows and grams are 32-bit integers; the number that a gram has means nothing beyond this call.
+    """
+    codes, counts, size = coded(texts, unit)
+    codes, counts = _padded(codes, counts, n)
     room = _room(counts)
-    stages: list[Stage] = []
-    base, length = len(vocabulary) + 1, 1
+    base, length = size + 1, 1
     while length < n:
-        pieces = max(2, int(63 / math.log2(max(base, 2)) - 1e-9))
-        longer = min(n, length * pieces)
-        offsets = tuple(min(k * length, longer - length) for k in range(-(-longer // length)))
-        packed = _packed(codes, offsets, base)
-        packed[room < longer] = -1
-        codes, keys = _numbered(packed)
-        stages.append(Stage(offsets, base, keys))
-        base, length = max(len(keys), 1), longer
+        offsets, length = _lengthened(length, base, n)
+        numbering = Numbering(len(codes) // 2)
+        for at in range(0, len(codes), BLOCK):
+            packed = _packed(codes[at : at + BLOCK + length].astype(np.int64), offsets, base)[:BLOCK]
+            whole_gram = np.flatnonzero(room[at : at + BLOCK] >= length)
+            # Numbered in place: later blocks read only what lies after this one.
+            block = np.full(len(packed), -1, np.int32)
+            block[whole_gram] = numbering.number(packed[whole_gram].astype(np.uint64)) + 1
+            codes[at : at + BLOCK] = block
+        base = len(numbering) + 1
     begin = np.flatnonzero(room >= n)
-    row = np.repeat(np.arange(len(counts)), counts)[begin]
-    return Lexicon(n, unit, vocabulary, tuple(stages)), Grams(row, codes[begin], len(texts))
+    row = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[begin]
+    return Grams(row, codes[begin], len(texts))
 
 
-def _chunks(texts: pl.Series) -> Iterator[pl.Series]:
-    for at in range(0, len(texts), CHUNK):
-        yield texts[at : at + CHUNK]
+def _lengthened(length: int, base: int, n: int) -> tuple[tuple[int, ...], int]:
+    """Return where the pieces of the next longer grams begin, as many as one integer holds, and how long those are."""
+    pieces = max(2, int(63 / math.log2(max(base, 2)) - 1e-9))
+    longer = min(n, length * pieces)
+    return tuple(min(k * length, longer - length) for k in range(-(-longer // length))), longer
 
 
 def _joined(parts: list[Ints]) -> Ints:
@@ -164,7 +176,7 @@ def _coded(texts: pl.Series, unit: Unit) -> tuple[pl.Series, Ints, Ints]:
     local: list[pl.Series] = []
     coded: list[Ints] = []
     sizes: list[Ints] = []
-    for part in _chunks(texts):
+    for part in chunks(texts):
         units, counts = _units(part, unit)
         distinct = units.unique()
         local.append(distinct)
@@ -181,9 +193,8 @@ def _units(texts: pl.Series, unit: Unit) -> tuple[pl.Series, Ints]:
     if unit == "word":
         listed = words(texts)
         return listed.explode(empty_as_null=False).rename("unit"), listed.list.len().cast(pl.Int64).to_numpy()
-    plain = normalise(texts.str.to_lowercase(), nfc=False)
-    points = np.frombuffer("".join(plain).encode("utf-32-le"), dtype=np.uint32)
-    return pl.Series("unit", points), plain.str.len_chars().cast(pl.Int64).to_numpy()
+    points, counts = characters(texts)
+    return pl.Series("unit", points.view(np.uint32)), counts
 
 
 def _known(units: pl.Series, vocabulary: pl.Series) -> Ints:
@@ -196,18 +207,25 @@ def _known(units: pl.Series, vocabulary: pl.Series) -> Ints:
     return np.concatenate((order, [-2]))[found] + 1
 
 
-def _padded(codes: Ints, counts: Ints, n: int) -> tuple[Ints, Ints]:
+def _padded(codes: Codes, counts: Ints, n: int) -> tuple[Codes, Ints]:
     """Return the codes with texts of 1 to n - 1 units filled to n by zeros, which no unit has for a code."""
     missing = np.where((counts > 0) & (counts < n), n - counts, 0)
-    total = counts + missing
-    padded = np.zeros(int(total.sum()), np.int64)
-    padded[np.arange(len(codes)) + np.repeat(np.cumsum(missing) - missing, counts)] = codes
-    return padded, total
+    if not missing.any():
+        return codes, counts
+    place = np.cumsum(counts)
+    short = np.flatnonzero(missing)
+    return np.insert(codes, np.repeat(place[short], missing[short]), 0), counts + missing
 
 
-def _room(counts: Ints) -> Ints:
-    """Return how many units are left in the text at each unit, itself counted."""
-    return np.repeat(np.cumsum(counts), counts) - np.arange(int(counts.sum()))
+def _room(counts: Ints) -> Codes:
+    """Return how many units are left in the text at each unit, itself counted; below 2^31 units in all."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    if total >= 2**31:
+        raise UserError("the texts hold too many words for one pass", value=total, remedy="split the pool by source")
+    room = np.repeat(ends.astype(np.int32), counts)
+    room -= np.arange(total, dtype=np.int32)
+    return room
 
 
 def _packed(codes: Ints, offsets: tuple[int, ...], base: int) -> Ints:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import text
+from curate import text, tokens
 from curate.text import Lexicon, grams_of, keyed, normalise, numbers, whole, words
 
 CHARACTERS = st.characters(exclude_categories=("Cs", "Cn"))
@@ -93,13 +93,42 @@ def test_a_short_text_has_one_gram_that_no_longer_text_has():
     assert len(set(grams.gram.tolist())) == 3
 
 
-def test_numbering_does_not_depend_on_the_chunk(monkeypatch):
-    texts = column(*[f"row {i % 5} of {i} things and {i % 3} more" for i in range(50)])
-    at_once = grams_of(texts, 3)
-    monkeypatch.setattr(text, "CHUNK", 7)
-    in_parts = grams_of(texts, 3)
+def test_which_grams_are_equal_does_not_depend_on_the_chunk(monkeypatch):
+    texts = column(*[f"row {i % 5} of {i} things and {i % 3} mor\u00e9 incomprehensibilities" for i in range(50)])
+    at_once = grams_of(texts, 13)
+    monkeypatch.setattr(tokens, "CHUNK", 7)
+    monkeypatch.setattr(text, "BLOCK", 11)
+    in_parts = grams_of(texts, 13)
     assert at_once.row.tolist() == in_parts.row.tolist()
-    assert at_once.gram.tolist() == in_parts.gram.tolist()
+    pairs = set(zip(at_once.gram.tolist(), in_parts.gram.tolist(), strict=True))
+    assert len(pairs) == len(set(at_once.gram.tolist())) == len(set(in_parts.gram.tolist()))
+
+
+LETTERS = st.sampled_from(["a", "b", "\u00e9", "\u4e2d", "\U0001d49c", "_", "7"])
+LONG_WORDS = st.lists(st.text(LETTERS, min_size=1, max_size=90), max_size=6)
+
+
+@given(st.lists(LONG_WORDS.map(" ".join), max_size=6))
+@settings(max_examples=80, deadline=None)
+def test_words_of_any_length_and_script_have_one_number_exactly_when_they_are_equal(texts):
+    found = grams_of(column(*texts), 1)
+    expected = [word for t in texts for word in reference(t, 1)]
+    pairs = set(zip(found.gram.tolist(), expected, strict=True))
+    assert len(pairs) == len(set(found.gram.tolist())) == len(set(expected))
+
+
+@pytest.mark.parametrize("size", [7, 8, 9, 15, 16, 17, 63, 64, 65, 200, 5000])
+def test_words_that_differ_in_their_last_letter_or_by_one_letter_are_other_words(size):
+    word = "x" * (size - 1)
+    found = grams_of(column(word + "x", word + "y", word, "y" + word, word + "x"), 1).gram.tolist()
+    assert len(set(found)) == 4
+    assert found[0] == found[4]
+
+
+def test_a_zero_byte_is_no_part_of_a_word():
+    found = grams_of(column("ab\0", "ab", "\0ab\0ab"), 1)
+    assert len(set(found.gram.tolist())) == 1
+    assert found.row.tolist() == [0, 1, 2, 2]
 
 
 @given(PLAIN, PLAIN, st.integers(1, 6))
