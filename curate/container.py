@@ -1,4 +1,4 @@
-"""Files to raw rows: JSON lines, JSON documents, CSV and Parquet, plain or compressed.
+"""Files to blocks of raw rows: JSON lines, JSON documents, CSV and Parquet, plain or compressed.
 
 The extension proposes what a file holds and its first bytes decide. Every row comes with its place, and a row that
 cannot be one comes with the reason.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from curate.parse import BOM, CHUNK, inflate, lines
-from curate.raw import RawRow, of_document, of_lines
+from curate.raw import Block, grouped, of_document, of_lines
 from curate.reason import BadRow
 from curate.split import parts
 from curate.table import MAGIC, is_plain, of_csv, of_parquet, open_parquet
@@ -103,8 +103,8 @@ class Identity:
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def read(path: Path, expected: str) -> Iterator[RawRow]:
-    """Yield the rows of a file whose SHA-256 is `expected`, in memory bounded by a few rows.
+def blocks(path: Path, expected: str) -> Iterator[Block]:
+    """Yield the rows of a file whose SHA-256 is `expected`, block by block, in memory bounded by a few rows.
 
     Raises UserError when the file cannot be opened as what it is and, at the end, when its bytes are not or no longer
     those of `expected`.
@@ -117,7 +117,7 @@ def read(path: Path, expected: str) -> Iterator[RawRow]:
         yield from of_parquet(path, content)
         same = sha256(path) == expected
     else:
-        yield from _rows(shape, content, path)
+        yield from _blocks(shape, content, path)
         for _ in source:
             pass
         same = tap.sha256.hexdigest() == expected and (Identity.of(path) == before or sha256(path) == expected)
@@ -127,12 +127,12 @@ def read(path: Path, expected: str) -> Iterator[RawRow]:
         )
 
 
-def _rows(shape: str, content: Iterator[bytes], path: Path) -> Iterator[RawRow]:
+def _blocks(shape: str, content: Iterator[bytes], path: Path) -> Iterator[Block]:
     if shape == "lines":
         return of_lines(content)
     if shape == "document":
-        return of_document(content, stem(path))
-    return of_csv(content, path, "\t" if shape == "tsv" else ",")
+        return grouped(of_document(content, stem(path)))
+    return grouped(of_csv(content, path, "\t" if shape == "tsv" else ","))
 
 
 def count(path: Path) -> int | None:

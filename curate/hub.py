@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from curate.raw import RawRow
-from curate.table import ROWS_AT_ONCE, columnar
+from curate.raw import BLOCK_ROWS
+from curate.table import Batch
 from manifests.errors import UserError, missing_extra
 
 _ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -27,11 +28,12 @@ def check(hub: str, revision: str | None) -> None:
         )
 
 
-def read(hub: str, revision: str, subset: str | None, split: str) -> Iterator[RawRow]:
-    """Yield the rows of one split, numbered from 1.
+def read(hub: str, revision: str, subset: str | None, split: str, *, streaming: bool = False) -> Iterator[Batch]:
+    """Yield the rows of one split, block by block, numbered from 1.
 
-    Downloads it on first use. Raises UserError when it cannot be had (no such dataset, no network, a dataset that needs
-    code) or the package `datasets` is missing.
+    Downloads it on first use, or with `streaming` reads it as it arrives and keeps no copy. Raises UserError when it
+    cannot be had or breaks off (no such dataset, no network, a dataset that needs code), or when the package
+    `datasets` is missing.
     """
     if Path(hub).exists():
         raise UserError("a local folder has the name of the hub dataset", value=hub, remedy="read it with path:")
@@ -39,18 +41,26 @@ def read(hub: str, revision: str, subset: str | None, split: str) -> Iterator[Ra
         import datasets
     except ImportError as error:
         raise missing_extra("datasets", "hub") from error
+    number = 0
     try:
-        table: Any = datasets.load_dataset(hub, subset, split=split, revision=revision)
-    except (OSError, ValueError, RuntimeError) as error:
+        table: Any = datasets.load_dataset(hub, subset, split=split, revision=revision, streaming=streaming)
+        for part in table.with_format("arrow").iter(batch_size=BLOCK_ROWS):
+            for batch in part.to_batches():
+                yield Batch(batch, number)
+                number += batch.num_rows
+    except _refusals() as error:
         why = (str(error) or type(error).__name__).partition("\n")[0]
         raise UserError(
-            f"cannot load the hub dataset ({why})",
+            f"cannot load the hub dataset ({why})"
+            if not number
+            else f"the hub dataset broke off at row {number:,} ({why})",
             value=hub,
             remedy="check the id, the revision, the subset and the split, and the network (HF_HUB_OFFLINE)",
         ) from error
-    number = 0
-    for part in table.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-        for batch in part.to_batches():
-            for row in columnar(batch):
-                number += 1
-                yield row._replace(number=number)
+
+
+def _refusals() -> tuple[type[BaseException], ...]:
+    """Return what may be raised: Python's own errors, and those of the network libraries in use that are not."""
+    known = (("httpx", "HTTPError"), ("aiohttp", "ClientError"), ("pyarrow", "ArrowException"))
+    found = [getattr(sys.modules[module], name) for module, name in known if module in sys.modules]
+    return (OSError, ValueError, RuntimeError, *found)

@@ -1,15 +1,24 @@
-"""Raw rows: the columns of a row with its place and bytes, and how JSON becomes such rows."""
+"""Raw rows: the columns of a row with its place and bytes, and how JSON becomes such rows.
+
+Rows travel in blocks, the unit of work of reading: what cuts a file into rows runs once, in order; what parses them may
+run elsewhere.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from curate.parse import Piece, lines, load
 from curate.reason import BadRow
 from curate.split import parts
 from manifests.names import digest_bytes
+
+BLOCK_ROWS: Final = 1024
+"""Most rows of a block."""
+BLOCK_BYTES: Final = 4 * 2**20
+"""Bytes of rows at which a block is full."""
 
 
 class RawRow(NamedTuple):
@@ -32,12 +41,62 @@ class RawRow(NamedTuple):
         return digest_bytes(text.encode("ascii"))
 
 
-def of_lines(content: Iterable[bytes]) -> Iterator[RawRow]:
-    """Yield a row for every line that is not blank, numbered as the lines are."""
+class Block(Protocol):
+    """Rows that belong together on their way; a block can be sent to another process."""
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield the rows, in order."""
+        ...
+
+
+class Rows(NamedTuple):
+    """A block of rows that are parsed already."""
+
+    items: list[RawRow]
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield the rows, in order."""
+        return iter(self.items)
+
+
+class Lines(NamedTuple):
+    """A block of lines that are not parsed yet."""
+
+    pieces: list[Piece]
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield a row for every line."""
+        return map(_loaded, self.pieces)
+
+
+def of_lines(content: Iterable[bytes]) -> Iterator[Lines]:
+    """Yield blocks with every line that is not blank, numbered as the lines are."""
+    pieces: list[Piece] = []
+    size = 0
     for piece in lines(content):
         raw = piece.raw
         if piece.fault or (raw and not raw.isspace()):
-            yield _loaded(piece)
+            pieces.append(piece)
+            size += len(raw)
+            if len(pieces) >= BLOCK_ROWS or size >= BLOCK_BYTES:
+                yield Lines(pieces)
+                pieces, size = [], 0
+    if pieces:
+        yield Lines(pieces)
+
+
+def grouped(rows: Iterable[RawRow]) -> Iterator[Rows]:
+    """Yield the rows in blocks."""
+    items: list[RawRow] = []
+    size = 0
+    for row in rows:
+        items.append(row)
+        size += len(row.raw.raw if isinstance(row.raw, Piece) else row.raw or b"")
+        if len(items) >= BLOCK_ROWS or size >= BLOCK_BYTES:
+            yield Rows(items)
+            items, size = [], 0
+    if items:
+        yield Rows(items)
 
 
 def of_document(content: Iterable[bytes], name: str) -> Iterator[RawRow]:

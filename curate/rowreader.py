@@ -1,23 +1,25 @@
-"""Turns one raw row after another into samples and rejects, as a source asks."""
+"""Turns raw rows into samples and rejects, as a source asks: block by block, and then in the order of the source."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from curate.formats import FORMATS, Format, Parsed, detect, format_error
 from curate.parse import MAX_ROW, check_text
-from curate.raw import RawRow
+from curate.raw import Block, RawRow
 from curate.reason import BadRow
 from curate.sample import Message, Reject, Sample, content_id, sample_id
 from curate.template import Template
 from manifests.errors import UserError
+from manifests.licence import non_commercial, stated
 from manifests.names import k64, sampling_key
 
 if TYPE_CHECKING:
@@ -26,119 +28,150 @@ if TYPE_CHECKING:
 _MOST_NAMES: Final = 1000
 
 
-class RowReader:
-    """The state of one pass over a source: occurrences of each content, the format of the file, the columns met."""
+class Part(NamedTuple):
+    """A block of a file: its place in the source, and what is known of the file's format."""
 
-    def __init__(self, source: Source) -> None:
+    file: int
+    """How many files came before its own."""
+    kind: str | None
+    """Name of the format of the file's rows; None while no row fits one."""
+    block: Block
+
+
+@dataclass
+class Facts:
+    """What the rows of a pass, or of one block of it, had: for the errors that only the end of a pass can tell."""
+
+    rows: int = 0
+    skipped: int = 0
+    last: int = 0
+    """Number of the last row in its file."""
+    unmet: set[str] = field(default_factory=set)
+    """Columns that the source names and no row has had."""
+    names: dict[str, None] = field(default_factory=dict)
+    """Columns that the rows have, as far as `unmet` had to be looked for."""
+    passed_over: dict[str, set[str]] | None = None
+    """Column of `select` -> values met there; None once a row was selected."""
+    misfit: tuple[int, tuple[str, ...]] | None = None
+    """Number and columns of the first row that does not fit its format."""
+    fitted: bool = False
+
+    def add(self, other: Facts, offset: int) -> None:
+        """Take in the facts of the next block, whose rows count on from `offset`."""
+        self.rows += other.rows
+        self.skipped += other.skipped
+        self.unmet &= other.unmet
+        for name in other.names:
+            if len(self.names) < _MOST_NAMES:
+                self.names[name] = None
+        if self.passed_over is None or other.passed_over is None:
+            self.passed_over = None
+        else:
+            for column, met in other.passed_over.items():
+                mine = self.passed_over[column]
+                mine.update(sorted(met)[: _MOST_NAMES - len(mine)])
+        if self.misfit is None and other.misfit is not None:
+            self.misfit = (offset + other.misfit[0], other.misfit[1])
+        self.fitted = self.fitted or other.fitted
+
+
+class BlockReader:
+    """Reads the rows of one block; what it finds depends on the block, its file's format and the source alone."""
+
+    def __init__(self, source: Source, kind: str | None) -> None:
         self.source = source
-        self.skipped = 0
-        self._kind: Format | None = None
-        self._occurrences: Counter[str] = Counter()
+        self._kind: Format | None = None if kind is None else FORMATS[kind]
         self._template = None if source.template is None else Template.parse(source.template)
         self._evaluation = source.role == "eval"
         self._select = {column: _values(wanted) for column, wanted in source.select.items()}
-        self._unmet = {*source.select, *source.columns.values(), *source.keep, *self._placeholders()}
-        self._names: dict[str, None] = {}
-        self._passed_over: dict[str, set[str]] | None = {column: set() for column in source.select}
-        self._misfit: tuple[int, tuple[str, ...]] | None = None
-        self._fitted = False
-        self._offset = self._number = 0
+        self.facts = opening(source)
 
-    def begin_file(self) -> None:
-        """Start a file: its format is its own, and its lines are numbered on from those before."""
-        self._kind = None if self.source.format == "auto" else FORMATS[self.source.format]
-        self._offset += self._number
-        self._number = 0
+    def items(self, block: Block) -> Iterator[tuple[int, Sample | Reject]]:
+        """Yield the rows that are not left out: place in the block from 1, and what became of it.
 
-    def item(self, row: RawRow) -> Sample | Reject | None:
-        """Return what becomes of a row; None when `select` leaves it out."""
-        self._number = row.number
+        Ids are those of first occurrences and lines those in the file: `Numbering` makes them the source's.
+        """
+        for place, row in enumerate(block.rows(), 1):
+            self.facts.rows, self.facts.last = place, row.number
+            item = self._item(row)
+            if item is not None:
+                yield place, item
+
+    def detect(self, block: Block) -> str | None:
+        """Return the name of the format that the first row fits of those that fit any, or None."""
+        for row in block.rows():
+            if row.columns is not None and (not self._select or self._selected(row.columns)):
+                name = detect(self._mapped(row.columns))
+                if name is not None:
+                    return name
+        return None
+
+    def _item(self, row: RawRow) -> Sample | Reject | None:
         if row.columns is None:
             return self._reject(row, str(row.fault))
-        if self._unmet:
+        if self.facts.unmet:
             self._meet(row.columns)
         if self._select and not self._selected(row.columns):
-            self.skipped += 1
+            self._pass_over(row.columns)
             return None
+        self.facts.passed_over = None
         try:
             return self._sample(row, row.columns)
         except BadRow as bad:
             return self._reject(row, bad.reason)
 
-    def finish(self, where: str) -> None:
-        """Raise UserError, placed at `where`, when the source names columns or a format that no row has."""
-        if self._unmet and self._names:
-            raise UserError("no row has the column", where=where, value=min(self._unmet), options=sorted(self._names))
-        if self._passed_over and self.skipped:
-            for column, met in self._passed_over.items():
-                wanted = self.source.select[column]
-                if not self._select[column] & {("s", text) for text in met}:
-                    raise UserError(
-                        f"no row is selected: none has this in its column '{column}'",
-                        where=where,
-                        value=wanted[0] if isinstance(wanted, tuple) and wanted else wanted,
-                        options=sorted(met),
-                    )
-        if self._misfit is not None and not self._fitted:
-            number, names = self._misfit
-            raise format_error(self.source.format, names, number).at(where)
-
-    def _placeholders(self) -> tuple[str, ...]:
-        return () if self._template is None else tuple(name for name in self._template.names if name != "prompt")
-
     def _meet(self, columns: Mapping[str, Any]) -> None:
-        self._unmet.difference_update(columns)
-        self._unmet.difference_update(ours for ours, raw in self.source.columns.items() if raw in columns)
-        if len(self._names) < _MOST_NAMES:
-            self._names.update(dict.fromkeys(columns))
+        facts = self.facts
+        facts.unmet.difference_update(columns)
+        facts.unmet.difference_update(ours for ours, raw in self.source.columns.items() if raw in columns)
+        if len(facts.names) < _MOST_NAMES:
+            facts.names.update(dict.fromkeys(columns))
 
     def _selected(self, columns: Mapping[str, Any]) -> bool:
-        found = all(_value(columns.get(column)) in wanted for column, wanted in self._select.items())
-        if found:
-            self._passed_over = None
-        elif self._passed_over is not None:
-            for column, met in self._passed_over.items():
-                if len(met) < _MOST_NAMES:
-                    met.add(str(columns.get(column)))
-        return found
+        return all(_value(columns.get(column)) in wanted for column, wanted in self._select.items())
+
+    def _pass_over(self, columns: Mapping[str, Any]) -> None:
+        self.facts.skipped += 1
+        for column, met in (self.facts.passed_over or {}).items():
+            if len(met) < _MOST_NAMES:
+                met.add(str(columns.get(column)))
 
     def _sample(self, row: RawRow, columns: dict[str, Any]) -> Sample:
         source = self.source
         if row.raw is None:
             _check_arrow(columns)
-        fields = self._mapped(columns) if source.columns else columns
+        fields = self._mapped(columns)
         parsed = self._parse(row, fields)
+        licence = (_label(fields, "licence") if "licence" in source.columns else None) or source.licence
+        if source.commercial:
+            _check_licence(licence)
         messages = parsed.messages
         if self._template is not None:
             prompt = self._template.render(messages[-2].content, {**columns, **fields})
             messages = (*messages[:-2], Message("user", prompt), messages[-1])
-        meta = {**self._kept(columns), **parsed.meta} if source.keep else parsed.meta
         content = content_id(messages)
-        occurrence = self._occurrences[content]
-        self._occurrences[content] = occurrence + 1
         return Sample(
-            id=sample_id(content, source.name, occurrence),
+            id=sample_id(content, source.name, 0),
             content_id=content,
             source=source.name,
             role=source.role,
             messages=messages,
             task=source.task or _label(fields, "task"),
-            licence=(_label(fields, "licence") if "licence" in source.columns else None) or source.licence,
-            meta=meta,
+            licence=licence,
+            meta={**self._kept(columns), **parsed.meta} if source.keep else parsed.meta,
         )
 
     def _parse(self, row: RawRow, fields: Mapping[str, Any]) -> Parsed:
-        if self._kind is None:
-            name = detect(fields)
-            self._kind = None if name is None else FORMATS[name]
         if self._kind is None or not self._kind.fits(fields):
-            self._misfit = self._misfit or (self._offset + row.number, tuple(fields)[:_MOST_NAMES])
+            self.facts.misfit = self.facts.misfit or (row.number, tuple(fields)[:_MOST_NAMES])
             raise BadRow("missing column")
-        self._fitted = True
+        self.facts.fitted = True
         return self._kind.parse(fields, self._evaluation)
 
     def _mapped(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Return the row with the format's column names; what they named before is out of sight."""
+        if not self.source.columns:
+            return columns
         fields = {name: value for name, value in columns.items() if name not in self.source.columns}
         fields.update((ours, columns[raw]) for ours, raw in self.source.columns.items() if raw in columns)
         return fields
@@ -147,14 +180,78 @@ class RowReader:
         return {name: _plain(columns[name]) for name in self.source.keep if name in columns}
 
     def _reject(self, row: RawRow, reason: str) -> Reject:
-        return Reject(self.source.name, self._offset + row.number, reason, row.raw_hash)
+        return Reject(self.source.name, row.number, reason, row.raw_hash)
 
 
-def smallest(samples: Sequence[tuple[int, Sample]], limit: int) -> list[tuple[int, Sample]]:
-    """Return the `limit` samples that come first by (sampling key of seed 0, id), in the order they had."""
-    keys = sampling_key(np.array([k64(sample.id) for _, sample in samples], dtype=np.uint64), 0, "limit")
-    first = sorted(range(len(samples)), key=lambda i: (int(keys[i]), samples[i][1].id))[:limit]
-    return [samples[i] for i in sorted(first)]
+def opening(source: Source) -> Facts:
+    """Return the facts of a pass over `source` before its first row."""
+    template = None if source.template is None else Template.parse(source.template)
+    placeholders = () if template is None else tuple(name for name in template.names if name != "prompt")
+    return Facts(
+        unmet={*source.select, *source.columns.values(), *source.keep, *placeholders},
+        passed_over={column: set() for column in source.select},
+    )
+
+
+def parts(source: Source, files: Iterable[Iterable[Block]]) -> Iterator[Part]:
+    """Yield the blocks of every file with the format of its rows: the source's, or that of the first row that fits."""
+    for number, blocks in enumerate(files):
+        kind = None if source.format == "auto" else source.format
+        for block in blocks:
+            kind = kind or BlockReader(source, None).detect(block)
+            yield Part(number, kind, block)
+
+
+class Numbering:
+    """The places of a source's rows as its blocks come in order: lines count on from file to file, contents repeat."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.facts = opening(source)
+        self._occurrences: Counter[str] = Counter()
+        self._file = self._offset = self._last = 0
+
+    def begin(self, file: int) -> int:
+        """Return what to add to the row numbers of a block of `file`."""
+        if file != self._file:
+            self._offset, self._last, self._file = self._offset + self._last, 0, file
+        return self._offset
+
+    def end(self, facts: Facts) -> None:
+        """Take in what the block had."""
+        self.facts.add(facts, self._offset)
+        self._last = facts.last
+
+    def id_of(self, content: str, first: str) -> str:
+        """Return the id of the next row with this content; `first` is that of the first one."""
+        occurrence = self._occurrences[content]
+        self._occurrences[content] = occurrence + 1
+        return first if not occurrence else sample_id(content, self.source.name, occurrence)
+
+    def finish(self, where: str) -> None:
+        """Raise UserError, placed at `where`, when the source names columns or a format that no row has."""
+        facts, source = self.facts, self.source
+        if facts.unmet and facts.names:
+            raise UserError("no row has the column", where=where, value=min(facts.unmet), options=sorted(facts.names))
+        if facts.passed_over and facts.skipped:
+            for column, met in facts.passed_over.items():
+                wanted = source.select[column]
+                if not _values(wanted) & {("s", text) for text in met}:
+                    raise UserError(
+                        f"no row is selected: none has this in its column '{column}'",
+                        where=where,
+                        value=wanted[0] if isinstance(wanted, tuple) and wanted else wanted,
+                        options=sorted(met),
+                    )
+        if facts.misfit is not None and not facts.fitted:
+            number, names = facts.misfit
+            raise format_error(source.format, names, number).at(where)
+
+
+def smallest(ids: Sequence[str], limit: int) -> list[int]:
+    """Return the places of the `limit` ids that come first by (sampling key of seed 0, id), in ascending order."""
+    keys = sampling_key(np.array([k64(each) for each in ids], dtype=np.uint64), 0, "limit")
+    return sorted(sorted(range(len(ids)), key=lambda i: (int(keys[i]), ids[i]))[:limit])
 
 
 def _values(wanted: Scalar | tuple[Scalar, ...]) -> frozenset[tuple[str, object]]:
@@ -179,6 +276,13 @@ def _value(value: object) -> tuple[str, object]:
     if isinstance(value, str):
         return "s", value
     return ("z", None) if value is None else ("", None)
+
+
+def _check_licence(licence: str) -> None:
+    if not stated(licence):
+        raise BadRow("unknown licence")
+    if non_commercial(licence):
+        raise BadRow("non-commercial licence")
 
 
 def _check_arrow(columns: Mapping[str, Any]) -> None:

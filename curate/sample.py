@@ -83,13 +83,14 @@ def sample_id(content: str, source: str, occurrence: int) -> str:
     return digest_bytes(f"[{_quoted(content)},{_quoted(source)},{occurrence}]".encode("utf-8", "surrogatepass"))
 
 
-def samples_frame(samples: Iterable[Sample]) -> pl.DataFrame:
-    """Return the samples as a frame of `schema.SAMPLES`, ordered by sample_id."""
+def samples_frame(samples: Iterable[Sample], *, ordered: bool = True) -> pl.DataFrame:
+    """Return the samples as a frame of `schema.SAMPLES`, ordered by sample_id or else as they come."""
     from manifests import schema
 
     rows = [_row(s) for s in samples]
     columns = {name: [row[i] for row in rows] for i, name in enumerate(schema.SAMPLES)}
-    return schema.frame(columns, schema.SAMPLES).sort("sample_id")
+    frame = schema.frame(columns, schema.SAMPLES)
+    return frame.sort("sample_id") if ordered else frame
 
 
 def _row(s: Sample) -> tuple[Any, ...]:

@@ -3,56 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as component_dataclass
 
-from curate import container
+from curate import container, hub, reading, remote
 from curate.formats import FORMATS
-from curate.hub import check as check_hub
-from curate.hub import read as read_hub
 from curate.location import locate
-from curate.raw import RawRow
-from curate.rowreader import RowReader, smallest
+from curate.raw import Block
+from curate.reading import Reading, Tables
+from curate.rowreader import Numbering
 from curate.sample import Reject, Sample
 from manifests.component import COMPONENT, Context
-from manifests.errors import Interrupted, UserError
+from manifests.errors import UserError
+from manifests.licence import non_commercial, stated
 from manifests.names import check_name
 
 Scalar = str | int | float | bool | None
 
+__all__ = ["Reading", "Scalar", "Source", "Tables"]
+
 _OWN_FIELDS = ("licence", "references", "task")
-_STEP = 1024
-
-
-@dataclass(frozen=True)
-class Reading:
-    """All rows of a source.
-
-    `rows` = samples + rejects; `skipped` counts the rows that `select` and `limit` left out, which are in neither.
-    `sha256` is the source's fingerprint. Samples and rejects are in the order of the rows.
-    """
-
-    samples: list[Sample] = field(repr=False)
-    rejects: list[Reject] = field(repr=False)
-    rows: int
-    skipped: int
-    sha256: str
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        """How many rows were rejected for each reason, by name."""
-        return dict(sorted(Counter(reject.reason for reject in self.rejects).items()))
+_Hashed = Sequence[tuple[Path, str]]
 
 
 @component_dataclass(frozen=True, kw_only=True, config=COMPONENT)
 class Source:
-    """Rows of one origin: a file, a folder or pattern of files, or a dataset on the hub.
+    """Rows of one origin: a file, a folder or pattern of files, here or at a URL, or a dataset on the hub.
 
     Every row becomes a `Sample` or a `Reject` with a reason of `curate.reason.REASONS`, unless `select` or `limit`
     leaves it out.
@@ -66,13 +49,15 @@ class Source:
     role: Literal["generalist", "specialist", "eval", "knowledge"]
     """What its rows are for: generalist, specialist, eval or knowledge."""
     path: str | None = None
-    """File, folder or pattern (*, ?, **) of files, relative to the job's data folder."""
+    """File, folder or pattern (*, ?, **) of files, relative to the job's data folder; or the URL of one (s3://...)."""
     hub: str | None = None
     """Dataset on the Hugging Face hub, as OWNER/NAME; needs a revision."""
     revision: str | None = None
     """Commit hash of the hub dataset, 40 hex digits."""
     subset: str | None = None
     """Configuration of the hub dataset."""
+    streaming: bool = False
+    """True to read a hub dataset as it arrives, for those too large for this machine's disk."""
     split: str = "train"
     """Split of the hub dataset."""
     format: str = "auto"
@@ -80,9 +65,11 @@ class Source:
     task: str | None = None
     """Task of every row; left out, the row's own column `task`, if it is text."""
     licence: str = "unknown"
-    """Licence of the rows, as an SPDX name where there is one; columns can map a column to it."""
-    non_commercial: bool = False
-    """True when the licence forbids commercial use."""
+    """Licence of the rows, as an SPDX name where there is one, or unknown; columns can map a column to it."""
+    non_commercial: bool | None = None
+    """True when the licence forbids commercial use; left out, as the licence's name says (CC-BY-NC-4.0 does)."""
+    commercial: bool = False
+    """True to refuse the source, or reject its rows, where the licence forbids commercial use or is unknown."""
     select: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
     """Column -> the value, or values, that a row must have there to be read; other rows are skipped."""
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -99,10 +86,8 @@ class Source:
         check_name(self.name, noun="name of a source")
         if (self.path is None) == (self.hub is None):
             raise UserError("a source needs one of 'path' and 'hub'", value=self.path or self.hub)
-        if self.hub is not None:
-            check_hub(self.hub, self.revision)
-        elif self.revision is not None or self.subset is not None:
-            raise UserError("'revision' and 'subset' are for hub datasets", value=self.revision or self.subset)
+        self._check_origin()
+        self._check_licence()
         if self.format != "auto" and self.format not in FORMATS:
             raise UserError("unknown format", value=self.format, options=("auto", *FORMATS))
         kinds = FORMATS.values() if self.format == "auto" else (FORMATS[self.format],)
@@ -111,25 +96,72 @@ class Source:
             if name not in known:
                 raise UserError(f"no column of the format '{self.format}'", value=name, options=known)
 
+    def _check_origin(self) -> None:
+        if self.hub is not None:
+            hub.check(self.hub, self.revision)
+            return
+        if self.revision is not None or self.subset is not None:
+            raise UserError("'revision' and 'subset' are for hub datasets", value=self.revision or self.subset)
+        if self.streaming:
+            raise UserError(
+                "'streaming' is for hub datasets", value=True, remedy="leave it out: files are read as a stream"
+            )
+        if self.path is not None and remote.is_url(self.path):
+            remote.check(self.path)
+
+    def _check_licence(self) -> None:
+        if self.non_commercial is False and non_commercial(self.licence):
+            raise UserError(
+                "the licence forbids commercial use and 'non_commercial' is false",
+                value=self.licence,
+                remedy="leave non_commercial out, or correct the licence",
+            )
+        if not self.commercial:
+            return
+        if self.forbids_commerce:
+            raise UserError(
+                f"source '{self.name}' is for non-commercial use only, and the job is commercial",
+                value=self.licence,
+                remedy="remove the source, or write commercial: false",
+            )
+        if not stated(self.licence) and "licence" not in self.columns:
+            raise UserError(
+                f"nothing says that source '{self.name}' may be used commercially",
+                value=self.licence,
+                remedy="name its licence, or map the column that holds it: columns: {licence: NAME}",
+            )
+
+    @property
+    def forbids_commerce(self) -> bool:
+        """Whether commercial use of the source as a whole is forbidden: `non_commercial`, or what the licence says."""
+        return non_commercial(self.licence) if self.non_commercial is None else self.non_commercial
+
     def files(self, root: Path, allowed: Sequence[Path] = ()) -> list[Path]:
-        """Return the source's files, absolute and sorted; empty for a hub dataset.
+        """Return the source's files, absolute and sorted; empty for a hub dataset and for a URL.
 
         Paths are relative to `root` and must lie in it or in a folder of `allowed`, symlinks resolved. Raises UserError
-        when one does not, or nothing is there.
+        when one does not, or nothing is there, or a URL's protocol cannot be used; no network is reached.
         """
-        return [] if self.path is None else locate(self.path, root, allowed)
+        if self.path is None:
+            return []
+        if remote.is_url(self.path):
+            remote.Store(self.path)
+            return []
+        return locate(remote.without_scheme(self.path), root, allowed)
 
     def fingerprint(self, root: Path, allowed: Sequence[Path] = ()) -> str:
         """Return the SHA-256, 64 hex digits, that changes when the rows may have changed.
 
-        One file: of its bytes. Several: of their names and hashes. Hub: of id, revision, subset and split. Reads every
-        file once.
+        One file: of its bytes. Several: of their names and hashes. Hub: of id, revision, subset and split. URL: of what
+        the store says of its files (see `remote.fingerprint`). Reads every file that is here once.
         """
-        return self._fingerprint([(file, container.sha256(file)) for file in self.files(root, allowed)])
+        if self.path is not None and remote.is_url(self.path):
+            return remote.fingerprint(self.path)
+        return self._fingerprint(_hashed(self.files(root, allowed)))
 
     def count(self, root: Path, allowed: Sequence[Path] = ()) -> int | None:
         """Return the rows of the files before `select` and `limit`, or None where that is not cheap to know."""
-        if self.hub is not None:
+        if self.path is None or remote.is_url(self.path):
             return None
         counts = [container.count(file) for file in self.files(root, allowed)]
         return None if None in counts else sum(n for n in counts if n is not None)
@@ -142,10 +174,12 @@ class Source:
         Memory does not grow with the texts, unless there is a `limit`: it is known at the end, so all is read first.
         Errors as in `read_all`.
         """
-        if self.limit is None:
-            yield from (item for _, item in self._items(RowReader(self), self._hashed(root, allowed), context))
-            return
-        samples, rejects, _ = self._collect(self._hashed(root, allowed), context)
+        with self._opened(root, allowed, context) as hashed:
+            if self.limit is None:
+                rows = reading.items(Numbering(self), self._files(hashed), self._where(hashed), context)
+                yield from (item for _, item in rows)
+                return
+            samples, rejects, _ = reading.collect(self, self._files(hashed), self._where(hashed), context)
         items: list[tuple[int, Sample | Reject]] = [*samples, *rejects]
         yield from (item for _, item in sorted(items, key=lambda pair: pair[0]))
 
@@ -156,8 +190,8 @@ class Source:
         column that the source names, when `select` matches no row, and when no row fits the format;
         `errors.Interrupted` when the context asks to stop.
         """
-        hashed = self._hashed(root, allowed)
-        samples, rejects, skipped = self._collect(hashed, context)
+        with self._opened(root, allowed, context) as hashed:
+            samples, rejects, skipped = reading.collect(self, self._files(hashed), self._where(hashed), context)
         return Reading(
             samples=[sample for _, sample in samples],
             rejects=[reject for _, reject in rejects],
@@ -166,10 +200,24 @@ class Source:
             sha256=self._fingerprint(hashed),
         )
 
-    def _hashed(self, root: Path, allowed: Sequence[Path]) -> list[tuple[Path, str]]:
-        return [(file, container.sha256(file)) for file in self.files(root, allowed)]
+    def tables(self, root: Path, allowed: Sequence[Path], context: Context) -> Tables:
+        """Return the rows of `read_all` as frames, parsed by the context's engine. Errors as in `read_all`."""
+        with self._opened(root, allowed, context) as hashed:
+            found = reading.tables(self, self._files(hashed), self._where(hashed), context)
+        return replace(found, sha256=self._fingerprint(hashed))
 
-    def _fingerprint(self, hashed: Sequence[tuple[Path, str]]) -> str:
+    @contextmanager
+    def _opened(self, root: Path, allowed: Sequence[Path], context: Context | None) -> Iterator[_Hashed]:
+        """Give the source's files with their hashes; copies of remote ones stay in the context's cache."""
+        if self.path is None or not remote.is_url(self.path):
+            yield _hashed(self.files(root, allowed))
+        elif context is not None:
+            yield _hashed(remote.copies(self.path, context.root / "cache" / "remote", context))
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                yield _hashed(remote.copies(self.path, Path(folder), None))
+
+    def _fingerprint(self, hashed: _Hashed) -> str:
         if len(hashed) == 1:
             return hashed[0][1]
         lines = [f"{digest}  {file.name}" for file, digest in hashed]
@@ -177,56 +225,16 @@ class Source:
             lines = [str(part) for part in (self.hub, self.revision, self.subset, self.split)]
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
-    def _collect(
-        self, hashed: Sequence[tuple[Path, str]], context: Context | None
-    ) -> tuple[list[tuple[int, Sample]], list[tuple[int, Reject]], int]:
-        reader = RowReader(self)
-        samples: list[tuple[int, Sample]] = []
-        rejects: list[tuple[int, Reject]] = []
-        dropped = 0
-        for place, item in self._items(reader, hashed, context):
-            if isinstance(item, Reject):
-                rejects.append((place, item))
-                continue
-            samples.append((place, item))
-            if self.limit is not None and len(samples) >= 2 * self.limit + _STEP:
-                dropped += len(samples) - self.limit
-                samples = smallest(samples, self.limit)
-        if self.limit is not None and len(samples) > self.limit:
-            dropped += len(samples) - self.limit
-            samples = smallest(samples, self.limit)
-        return samples, rejects, reader.skipped + dropped
-
-    def _items(
-        self, reader: RowReader, hashed: Sequence[tuple[Path, str]], context: Context | None
-    ) -> Iterator[tuple[int, Sample | Reject]]:
-        """Yield each row's place in the source and what became of it."""
-        done = 0
-        for rows in self._rows(hashed):
-            reader.begin_file()
-            for row in rows:
-                item = reader.item(row)
-                done += 1
-                if context is not None and done % _STEP == 0:
-                    _tell(context, done)
-                if item is not None:
-                    yield done, item
-        reader.finish(self._where(hashed))
-        if context is not None:
-            context.progress(done, done)
-
-    def _rows(self, hashed: Sequence[tuple[Path, str]]) -> Iterator[Iterable[RawRow]]:
-        """Yield the raw rows of each file."""
+    def _files(self, hashed: _Hashed) -> Iterator[Iterable[Block]]:
+        """Yield the blocks of each file."""
         if self.hub is not None:
-            yield read_hub(self.hub, str(self.revision), self.subset, self.split)
+            yield hub.read(self.hub, str(self.revision), self.subset, self.split, streaming=self.streaming)
         for file, digest in hashed:
-            yield container.read(file, digest)
+            yield container.blocks(file, digest)
 
-    def _where(self, hashed: Sequence[tuple[Path, str]]) -> str:
+    def _where(self, hashed: _Hashed) -> str:
         return f"source '{self.name}' ({self.hub or (hashed[0][0].name if len(hashed) == 1 else self.path)})"
 
 
-def _tell(context: Context, done: int) -> None:
-    context.progress(done, 0)
-    if context.stopping():
-        raise Interrupted("stopped while reading")
+def _hashed(files: Sequence[Path]) -> _Hashed:
+    return [(file, container.sha256(file)) for file in files]

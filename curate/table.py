@@ -6,14 +6,13 @@ import csv
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from curate.parse import MAX_ROW, Piece, lines
-from curate.raw import RawRow
+from curate.raw import BLOCK_ROWS, Block, RawRow, Rows
 from curate.reason import BadRow
 from manifests.errors import UserError
 
-ROWS_AT_ONCE: Final = 1024
 MAX_SPOOL: Final = 16 * 2**30
 """Most bytes that a compressed Parquet file may unfold to on disk."""
 MAGIC: Final = b"PAR1"
@@ -116,8 +115,20 @@ def is_plain(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def of_parquet(path: Path, content: Iterable[bytes]) -> Iterator[RawRow]:
-    """Yield the rows of a Parquet file, numbered from 1; `content` are its unfolded bytes, used if it is compressed.
+class Batch(NamedTuple):
+    """A block of rows as Arrow has them; `before` rows came before it."""
+
+    batch: Any
+    before: int
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield the rows, numbered from 1 in the file."""
+        for row in columnar(self.batch):
+            yield row._replace(number=self.before + row.number)
+
+
+def of_parquet(path: Path, content: Iterable[bytes]) -> Iterator[Block]:
+    """Yield the rows of a Parquet file; `content` are its unfolded bytes, used if it is compressed.
 
     Raises UserError when it cannot be opened, as with a footer cut off.
     """
@@ -153,23 +164,22 @@ def open_parquet(path: Path, file: Path | BinaryIO) -> Any:  # noqa: ANN401 - py
     return opened
 
 
-def _batches(file: Any) -> Iterator[RawRow]:  # noqa: ANN401 - pyarrow is untyped
+def _batches(file: Any) -> Iterator[Block]:  # noqa: ANN401 - pyarrow is untyped
     """Yield the rows of an open Parquet file; a page that cannot be decoded ends it with one faulty row."""
     import pyarrow as pa
 
     number = 0
-    batches = file.iter_batches(batch_size=ROWS_AT_ONCE)
+    batches = file.iter_batches(batch_size=BLOCK_ROWS)
     while True:
         try:
             batch = next(batches)
         except StopIteration:
             return
         except (pa.ArrowException, OSError):
-            yield RawRow(number + 1, None, "corrupt data", b"")
+            yield Rows([RawRow(number + 1, None, "corrupt data", b"")])
             return
-        for row in columnar(batch):
-            number += 1
-            yield row._replace(number=number)
+        yield Batch(batch, number)
+        number += batch.num_rows
 
 
 def columnar(batch: Any) -> Iterator[RawRow]:  # noqa: ANN401 - pyarrow is untyped

@@ -11,6 +11,7 @@ import polars as pl
 
 from manifests.atomic import replacing_folder
 from manifests.errors import UserError
+from manifests.licence import non_commercial
 from manifests.names import canonical_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 SHARD: Final = "data/train-00000-of-00001.parquet"
 """The one data file of an export, relative to its folder."""
-_NON_COMMERCIAL: Final = re.compile(r"(?<![a-z])nc(?![a-z])|non-?\s?commercial", re.IGNORECASE)
 _CARD_LICENCES: Final = frozenset(
     {
         *("apache-2.0", "mit", "cc0-1.0", "odbl", "odc-by", "gpl-3.0", "unknown", "cc-by-3.0", "cc-by-4.0"),
@@ -58,11 +58,6 @@ def _rows(blend: Blend, samples: pl.DataFrame) -> pl.DataFrame:
             remedy="export with the samples of the manifest that the blend was drawn from",
         )
     return rows.sort("position")
-
-
-def non_commercial(licence: str) -> bool:
-    """Return whether the licence's name rules out commercial use (CC BY-NC and its kin)."""
-    return bool(_NON_COMMERCIAL.search(licence))
 
 
 def _write(rows: pl.DataFrame, path: Path) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-import multiprocessing
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from manifests.component import Context, Table, spec_of
+from manifests.engine import start
 from manifests.errors import Interrupted, UserError
 from trainers.trainer import BASES, TASKS, TRAINERS, Fitted, Measured, Request
 
@@ -21,7 +18,6 @@ PROGRESS: Final = "progress"
 """File in a run's folder: `step steps`, replaced about twice a second while it trains."""
 
 _EVERY: Final = 0.5
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def describe(component: Any) -> dict[str, Any]:  # noqa: ANN401 - any component dataclass
@@ -50,24 +46,6 @@ def build(table: Table, spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any c
         elif name not in ("kind", "version"):
             fields[name] = _frozen(value)
     return made(**fields)
-
-
-def start() -> None:
-    """Make this worker process die with its parent and leave SIGINT and SIGTERM to it; does nothing in a main process.
-
-    Give it to a pool as `initializer`; the functions below call it too. On Linux the kernel kills the worker when the
-    thread that started it ends, so start the pool from a thread that outlives it (the main one) and with the `spawn`
-    method. Elsewhere only Ctrl-C is handled.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if not parent.is_alive():
-            os._exit(1)
 
 
 def fit(request: Request) -> Fitted:

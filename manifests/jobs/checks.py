@@ -21,12 +21,14 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "judge": ("vllm",),
     "hub": ("datasets",),
     "ray": ("ray",),
+    "remote": ("fsspec", "aiohttp"),
 }
 """Extra -> the packages it installs, by the name they are imported under."""
 NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "vllm": ("vllm", "judge"),
     "lora": ("peft", "train"),
     "full": ("transformers", "train"),
+    "ray": ("ray", "ray"),
     "scratch": ("tokenizers", "train"),
 }
 """Kind of one of our components -> (package it cannot work without, extra that installs it)."""
@@ -80,14 +82,27 @@ def _name(name: str, noun: str, path: Path_, problems: Problems) -> None:
 
 
 def sources(job: Job, problems: Problems) -> None:
-    """Every source's path stays inside the data folder or the job's folder, and something is there."""
+    """Every source has a licence; its path stays inside the data folder or the job's folder, and something is there."""
     roots = problems.roots
     for i, part in enumerate(job.sources):
+        if part is not None:
+            _licence(job.located.value["sources"][i], part.name, ("sources", i), problems)
         try:
             if part is not None:
                 part.files(roots.data, (roots.root, roots.data))
         except UserError as error:
             problems.keep(error, ("sources", i, "path"))
+
+
+def _licence(given: Mapping[str, Any], name: str, path: Path_, problems: Problems) -> None:
+    if "licence" not in given and "licence" not in given.get("columns", {}):
+        problems.add(
+            "a source needs a licence",
+            path,
+            name,
+            remedy="write licence: SPDX-NAME (licence: unknown if you do not know), or map the column that holds it:"
+            " columns: {licence: NAME}",
+        )
 
 
 def steps(job: Job, problems: Problems) -> None:
@@ -247,6 +262,7 @@ def _components(job: Job) -> Iterator[tuple[Path_, Any]]:
         for i, part in enumerate(getattr(job, section)):
             yield from _nested((section, i), part)
     yield from _nested(("train",), job.train)
+    yield from _nested(("engine",), job.engine)
 
 
 def _nested(path: Path_, part: Any) -> Iterator[tuple[Path_, Any]]:  # noqa: ANN401 - any component

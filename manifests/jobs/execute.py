@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from manifests import schema
 from manifests.component import Context
 from manifests.errors import ConservationError
 from manifests.jobs import rows
@@ -25,33 +24,25 @@ Tables = dict[str, pl.DataFrame]
 
 def read(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     """Read one source into samples and rejects."""
-    from curate.sample import samples_frame
-
     source = stage.component
-    reading = source.read_all(job.data, (job.root, job.data), context)
-    rejects = {
-        "source": [r.source for r in reading.rejects],
-        "line": [r.line for r in reading.rejects],
-        "reason": [r.reason for r in reading.rejects],
-        "raw_hash": [r.raw_hash for r in reading.rejects],
-    }
+    reading = source.tables(job.data, (job.root, job.data), context)
     facts = {
         "source": source.name,
         "role": source.role,
         "uri": source.path or source.hub,
         "revision": source.revision,
         "licence": source.licence,
-        "non_commercial": source.non_commercial,
+        "non_commercial": source.forbids_commerce,
         "rows": reading.rows,
-        "samples": len(reading.samples),
-        "rejects": len(reading.rejects),
+        "samples": reading.samples.height,
+        "rejects": reading.rejects.height,
         "skipped": reading.skipped,
         "sha256": reading.sha256,
     }
     return {
         "sources": pl.DataFrame([facts], schema_overrides={"revision": pl.String}),
-        "samples": samples_frame(reading.samples),
-        "rejects": schema.frame(rejects, schema.REJECTS),
+        "samples": reading.samples,
+        "rejects": reading.rejects,
     }
 
 

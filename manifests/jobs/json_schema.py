@@ -16,6 +16,11 @@ from manifests.names import NAME
 if TYPE_CHECKING:
     from pydantic_core import core_schema
 
+_LICENSED: Final[list[dict[str, Any]]] = [
+    {"required": ["licence"]},
+    {"required": ["columns"], "properties": {"columns": {"required": ["licence"]}}},
+]
+"""A source states its licence, or the column that holds it."""
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -34,6 +39,7 @@ def job_schema() -> dict[str, Any]:
     """
     from curate.sources import Source
     from curate.step import STEPS
+    from manifests.engine import ENGINES
     from manifests.jobs.spec import Head
     from mixers.mixer import MIXERS
     from trainers.trainer import TASKS, TRAINERS
@@ -41,11 +47,14 @@ def job_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     schema = _plain(Head, definitions)
     properties = schema["properties"]
-    definitions["source"] = _plain(Source, definitions)
+    definitions["source"] = {**_plain(Source, definitions), "anyOf": _LICENSED}
     properties["sources"]["items"] = {"$ref": "#/$defs/source"}
     properties["curate"]["items"] = _choice(STEPS, definitions)
     properties["mix"]["items"] = _choice(MIXERS, definitions)
     properties["train"] = {**_choice(TRAINERS, definitions), "description": properties["train"]["description"]}
+    engines = {"enum": sorted(ENGINES.kinds())}
+    described = {"description": properties["engine"]["description"]}
+    properties["engine"] = {"anyOf": [engines, _choice(ENGINES, definitions)], **described}
     kinds = "|".join(sorted(TASKS.kinds()))
     short = {"type": "string", "pattern": f"^[a-z0-9][a-z0-9-]*-({kinds})$", "description": "TASK-KIND"}
     properties["measure"]["items"] = {"anyOf": [short, _choice(TASKS, definitions)]}

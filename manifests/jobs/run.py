@@ -7,14 +7,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from manifests.component import Context
+from manifests.component import Context, Engine, Inline
+from manifests.engine import Local
 from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
 from manifests.jobs import execute, rows, training
 from manifests.jobs.progress import Reporter, Silent
@@ -40,14 +41,21 @@ class Outcome:
 def run(job: Job, *, workers: int = 1, batch: int = 0, reporter: Reporter | None = None) -> Outcome:
     """Bring the job's manifest up to date and publish it after every stage.
 
-    `workers` processes train and measure at once; neither it nor `batch` changes a result. Raises Interrupted (exit
+    `workers` processes train and measure at once, and do pieces of work where the job names no engine; neither that
+    nor `batch` changes a result. Raises Interrupted (exit
     code 130) after Ctrl-C or SIGTERM with all finished work published, BusyError when another process writes the
     manifest, UserError for the user's mistakes. The outcome's exit code is 1 when more than `error_budget` of the rows
     were rejects or failed verdicts, or when a run failed.
     """
     started = time.monotonic()
-    with _stopping() as stopping, Store(job.manifest) as store, training.workers(workers, job.manifest) as pool:
-        runner = _Runner(job, store, pool, reporter or Silent(), stopping, workers, batch)
+    opener = job.engine or (Local(workers=workers) if workers > 1 else None)
+    with (
+        _stopping() as stopping,
+        Store(job.manifest) as store,
+        training.workers(workers, job.manifest) as pool,
+        opener.open(stopping) if opener is not None else nullcontext(Inline()) as engine,
+    ):
+        runner = _Runner(job, store, pool, reporter or Silent(), stopping, workers, batch, engine)
         try:
             runner.data()
             runner.training()
@@ -74,13 +82,14 @@ class _Runner:
     stopping: Callable[[], bool]
     workers: int
     batch: int
+    engine: Engine = field(default_factory=Inline)
     ran: int = 0
     reused: int = 0
     planned: list[Stage] = field(default_factory=list)
 
     @property
     def context(self) -> Context:
-        return Context(self.job.manifest, self.workers, self.batch, self.reporter.advance, self.stopping)
+        return Context(self.job.manifest, self.workers, self.batch, self.reporter.advance, self.stopping, self.engine)
 
     def data(self) -> None:
         """Run every stage up to the blends and the base model."""

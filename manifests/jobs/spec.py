@@ -41,6 +41,10 @@ class Head:
     """Tasks to measure: mappings with a kind, or texts TASK-KIND such as fluency-gleu."""
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of recipes to compare; all pairs when left out."""
+    commercial: bool = False
+    """True for commercial use: sources whose licence forbids it or is unknown are refused, such rows rejected."""
+    engine: str | dict[str, Any] | None = None
+    """Where pieces of work are done: local or ray, or a mapping with that kind; changes no result."""
     error_budget: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of rejected rows and failed verdicts that a run tolerates, 0 to 1."""
     notes: str = ""
@@ -72,6 +76,8 @@ class Job:
     """`trainers.trainer.Task` each."""
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of recipe names; empty means all pairs."""
+    engine: Any = None
+    """A `manifests.engine.Opener`, or None for this process or as many as `--workers` says."""
     error_budget: float = 0.01
     """Share of rejects and of failed verdicts tolerated, 0 to 1."""
     notes: str = ""
@@ -155,6 +161,12 @@ def _parts(value: dict[str, Any], problems: build.Problems) -> dict[str, Any]:
     from mixers.mixer import MIXERS
     from trainers.trainer import TASKS, TRAINERS
 
+    if value.get("commercial") is True:
+        entries = tuple(
+            {"commercial": True, **entry} if isinstance(entry, dict) else entry
+            for entry in _entries(value.get("sources"))
+        )
+        value = {**value, "sources": entries}
     tables: dict[str, Table | type[Any]] = {"sources": Source, "curate": STEPS, "mix": MIXERS}
     parts: dict[str, Any] = {
         key: tuple(
@@ -163,6 +175,7 @@ def _parts(value: dict[str, Any], problems: build.Problems) -> dict[str, Any]:
         for key, table in tables.items()
     }
     train = value.get("train")
+    parts["engine"] = _engine(value.get("engine"), problems)
     parts["train"] = build.component(TRAINERS, train, ("train",), problems) if isinstance(train, dict) else None
     parts["measure"] = tuple(
         _measure(entry, ("measure", i), problems)
@@ -171,6 +184,13 @@ def _parts(value: dict[str, Any], problems: build.Problems) -> dict[str, Any]:
         for i, entry in enumerate(_entries(value.get("measure")))
     )
     return parts
+
+
+def _engine(value: object, problems: build.Problems) -> Any | None:  # noqa: ANN401 - a manifests.engine.Opener
+    from manifests.engine import ENGINES
+
+    given = {"kind": value} if isinstance(value, str) else value
+    return build.component(ENGINES, given, ("engine",), problems) if isinstance(given, dict) else None
 
 
 def _entries(value: object) -> tuple[Any, ...]:

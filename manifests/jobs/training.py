@@ -90,7 +90,7 @@ class Workers:
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:  # noqa: ANN401 - any picklable call
         """Run `work(*arguments)` in a worker."""
         if self._pool is None:
-            from trainers.worker import start
+            from manifests.engine import start
 
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._count, mp_context=spawn, initializer=start)

@@ -125,7 +125,7 @@ def test_an_unreadable_file_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read the file"):
         container.sha256(tmp_path / "absent")
     with pytest.raises(UserError, match="not a regular file"):
-        list(container.read(tmp_path, "0"))
+        list(container.blocks(tmp_path, "0"))
 
 
 TASK = {

@@ -49,7 +49,7 @@ def test_rows_of_a_hub_dataset_are_read_at_the_pinned_revision(calls: list[Any],
     reading = source(subset="en", split="validation").read_all(tmp_path)
     assert [s.prompt for s in reading.samples] == [row["prompt"] for row in ROWS]
     assert reading.samples[0].meta == {"references": ["a", "b"]}
-    assert calls == [(("owner/name", "en"), {"split": "validation", "revision": COMMIT})]
+    assert calls == [(("owner/name", "en"), {"split": "validation", "revision": COMMIT, "streaming": False})]
 
 
 def test_the_fingerprint_needs_no_network_and_depends_on_what_is_loaded(tmp_path: Path) -> None:

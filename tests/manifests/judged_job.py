@@ -12,8 +12,8 @@ from manifests.jobs import init as template
 TEXT = """\
 name: judged
 sources:
-  - {name: pool, path: data/pool.jsonl, format: prompt-completion, role: generalist, keep: [wrong, topic]}
-  - {name: capitals, path: data/capitals.jsonl, format: question-answer, role: specialist, task: capitals}
+  - {name: pool, path: data/pool.jsonl, format: prompt-completion, role: generalist, keep: [wrong, topic], licence: MIT}
+  - {name: capitals, path: data/capitals.jsonl, format: question-answer, role: specialist, task: capitals, licence: MIT}
 curate:
   - {kind: exact}
   - {kind: judge, judge: {kind: replay, path: data/verdicts.jsonl}}

@@ -23,9 +23,9 @@ BAD = Path(__file__).parent / "bad_jobs"
 EXAMPLES = Path(spec.__file__).parents[1] / "examples"
 SOURCES = """\
 sources:
-  - {name: pool, path: data/pool.jsonl, format: prompt-completion, role: generalist}
-  - {name: capitals, path: data/capitals.jsonl, format: question-answer, role: specialist, task: capitals}
-  - {name: held-out, path: data/held-out.jsonl, format: question-answer, role: eval, task: capitals}
+  - {name: pool, path: data/pool.jsonl, format: prompt-completion, role: generalist, licence: CC0-1.0}
+  - {name: capitals, path: data/capitals.jsonl, format: question-answer, role: specialist, task: capitals, licence: MIT}
+  - {name: held-out, path: data/held-out.jsonl, format: question-answer, role: eval, task: capitals, licence: CC0-1.0}
 """
 
 
@@ -99,7 +99,9 @@ def test_a_full_job_becomes_its_components(folder):
 
 def test_the_least_job_has_a_name_and_a_source(folder):
     job = load_job(
-        written(folder, "name: least\nsources:\n  - {name: pool, path: data/pool.jsonl, role: generalist}\n")
+        written(
+            folder, "name: least\nsources:\n  - {name: pool, path: data/pool.jsonl, role: generalist, licence: MIT}\n"
+        )
     )
     assert job.manifest == folder / "runs" / "least"
     assert (job.curate, job.mix, job.train, job.measure, job.compare) == ((), (), None, (), ())

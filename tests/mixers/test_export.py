@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from manifests.errors import UserError
-from mixers.export import SHARD, export, non_commercial
+from mixers.export import SHARD, export
 from mixers.proportional import Proportional
 from tests.mixers.pools import usual
 
@@ -111,19 +111,3 @@ def test_a_member_without_its_sample_is_an_error_and_writes_nothing(tmp_path):
     with pytest.raises(UserError, match="not among the samples"):
         export(drawn(), samples().head(5), tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("licence", "expected"),
-    [
-        ("CC-BY-NC-4.0", True),
-        ("cc by-nc-sa 3.0", True),
-        ("Non-Commercial use only", True),
-        ("noncommercial", True),
-        ("CC BY-SA 4.0", False),
-        ("NCSA", False),
-        ("unknown", False),
-    ],
-)
-def test_licences_that_rule_out_commerce_are_known_by_name(licence, expected):
-    assert non_commercial(licence) is expected

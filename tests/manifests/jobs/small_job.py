@@ -33,8 +33,8 @@ name: small
 notes: A test.
 sources:
   - {name: pool, path: data/pool.jsonl, format: prompt-completion, role: generalist, keep: [wrong], licence: CC0-1.0}
-  - {name: facts, path: data/facts.jsonl, format: question-answer, role: specialist, task: capitals}
-  - {name: held-out, path: data/held-out.jsonl, format: question-answer, role: eval, task: capitals}
+  - {name: facts, path: data/facts.jsonl, format: question-answer, role: specialist, task: capitals, licence: CC0-1.0}
+  - {name: held-out, path: data/held-out.jsonl, format: question-answer, role: eval, task: capitals, licence: CC0-1.0}
 curate:
   - {kind: exact}
   - {kind: rules}

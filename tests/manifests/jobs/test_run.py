@@ -151,7 +151,8 @@ def test_a_removed_recipe_is_pruned_and_the_rest_compared_again(copy):
 
 def test_a_source_and_a_step_may_go_and_come_at_once(copy):
     small_job.without_training(copy)
-    source = "  - {name: held-out, path: data/held-out.jsonl, format: question-answer, role: eval, task: capitals}\n"
+    source = "  - {name: held-out, path: data/held-out.jsonl, format: question-answer, role: eval, task: capitals"
+    source += ", licence: CC0-1.0}\n"
     edit(copy, (source, ""), (DECONTAMINATE, "  - {kind: fuzzy, threshold: 0.9}\n"))
     ran, gone = again(copy)
     assert "step:1-exact" not in ran
