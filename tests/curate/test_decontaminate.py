@@ -1,8 +1,7 @@
-"""Overlap with evaluation text against sets of tuples."""
+"""The step that keeps evaluation rows out of training: each way, its witness and what it shows."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import polars as pl
@@ -10,25 +9,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.decontaminate import OVERLAPS, REASON, Decontaminate, overlaps
+from curate.decontaminate import REASON, REASONS, Decontaminate
 from curate.sample import Message, Sample, content_id, sample_id, samples_frame
 from curate.step import Step
 from manifests import schema
-from manifests.component import Context
+from manifests.component import Context, component_key
+from manifests.errors import UserError
 
 HERE = Context(root=Path())
 QUESTION = (
     "A train leaves the old station at nine and reaches the coast four hours later; how fast does it go on average?"
 )
-SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), max_size=9).map(" ".join)
 
 
-def rows(role: str, *pairs: tuple[str, str]) -> pl.DataFrame:
+def rows(role: str, *pairs: tuple[str, str], meta: list[dict[str, object]] | None = None) -> pl.DataFrame:
     made = []
     for i, (prompt, response) in enumerate(pairs):
         messages = (Message("user", prompt), Message("assistant", response))
         key = content_id(messages)
-        made.append(Sample(sample_id(key, f"{role}-{i}", 0), key, f"{role}-{i}", role, messages))
+        made.append(
+            Sample(
+                sample_id(key, f"{role}-{i}", 0),
+                key,
+                f"{role}-{i}",
+                role,
+                messages,
+                meta=(meta or [{}] * len(pairs))[i],
+            )
+        )
     return samples_frame(made)
 
 
@@ -41,50 +49,10 @@ def found(step: Decontaminate, train: pl.DataFrame, held_out: pl.DataFrame) -> d
     return {prompts[sample]: (prompts[witness], similarity) for sample, witness, similarity in columns}
 
 
-def reference(train: list[str], held_out: list[str], n: int, cap: int | None) -> dict[tuple[int, int], float]:
-    def grams(text: str) -> set[tuple[str, ...]]:
-        words = re.findall(r"\w+", text.lower())
-        return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
-
-    theirs = [grams(t) for t in held_out]
-    often = {g: sum(g in other for other in theirs) for grams_of in theirs for g in grams_of}
-    counted = [{g for g in mine if cap is None or often[g] <= cap} for mine in theirs]
-    result = {}
-    for i, text in enumerate(train):
-        for j, (mine, test) in enumerate(zip(counted, held_out, strict=True)):
-            if mine and mine & grams(text):
-                result[i, j] = len(mine & grams(text)) / len(mine)
-            elif not mine and test.split() and test.split() == text.split():
-                result[i, j] = 1.0
-    return result
-
-
 def test_it_is_a_step_that_needs_the_eval_rows():
     assert isinstance(Decontaminate(), Step)
     assert Decontaminate.needs == ("eval",)
     assert Decontaminate().roles == ("generalist", "specialist")
-
-
-@given(
-    st.lists(SENTENCES, max_size=8),
-    st.lists(SENTENCES, max_size=6),
-    st.integers(1, 4),
-    st.sampled_from([None, 1, 2]),
-    st.sampled_from([0.0, 0.5, 1.0]),
-)
-@settings(max_examples=100, deadline=None)
-def test_overlaps_are_those_of_sets_of_tuples(train, held_out, n, cap, share):
-    got = overlaps(
-        pl.Series(train, dtype=pl.String),
-        pl.Series(held_out, dtype=pl.String),
-        n,
-        share=share,
-        max_eval_rows=cap,
-    )
-    assert dict(got.schema) == dict(OVERLAPS)
-    expected = {k: v for k, v in reference(train, held_out, n, cap).items() if v >= share}
-    assert {(i, j): s for i, j, s in got.iter_rows()} == expected
-    assert got.select("train", "eval").rows() == sorted(expected)
 
 
 def test_a_quoted_test_question_is_found_whatever_its_case_and_punctuation():
@@ -184,7 +152,128 @@ def test_nothing_overlaps_with_nothing(train, held_out):
     assert Decontaminate().decide(rows("generalist", *train), {"eval": rows("eval", *held_out)}, HERE).shape == (0, 6)
 
 
-def test_a_blend_can_be_checked_by_text_alone():
-    blend = pl.Series([f"Question: {QUESTION}\nAnswer: 80", "Something else", "2 + 2"])
-    got = overlaps(blend, pl.Series([QUESTION, "2+2?"]))
-    assert got.rows() == [(0, 0, 1.0), (2, 1, 1.0)]
+def test_the_words_that_both_share_are_kept():
+    train = rows("generalist", (f"Rephrase: {QUESTION.upper()} And smile.", "ok"), ("Why is it so?", "a"))
+    held_out = rows("eval", ("Now: " + QUESTION, "x"), ("Why is it so?", "x"))
+    detail = Decontaminate().decide(train, {"eval": held_out}, HERE)["detail"]
+    words = (
+        "a train leaves the old station at nine and reaches the coast four hours later how fast does it go on average"
+    )
+    assert set(detail) == {words, "why is it so"}
+
+
+LONG = " ".join(f"w{i}" for i in range(40))
+
+
+def test_containment_asks_for_more_than_half_of_the_words():
+    tulu = Decontaminate(by=("containment",), ngram=8, max_eval_rows=None)
+    words = LONG.split()
+    train = rows(
+        "generalist",
+        (" ".join(words[:21]), "over half"),
+        (" ".join(words[:20]), "half"),
+        (" ".join([*words[:11], "and", *words[25:36]]), "in two pieces"),
+        (" ".join([*words[:7], "and", *words[8:15], "and", *words[16:39:2]]), "in crumbs"),
+    )
+    decisions = tulu.decide(train, {"eval": rows("eval", (LONG, "x"))}, HERE)
+    kept = decisions.join(train, on="sample_id").select("response", "similarity", "reason").rows()
+    assert sorted(kept) == [("in two pieces", 22 / 40, "contains eval"), ("over half", 21 / 40, "contains eval")]
+
+
+def test_exact_compares_whole_prompts_and_nothing_else():
+    step = Decontaminate(by=("exact",))
+    train = rows(
+        "generalist", (QUESTION.lower().replace(",", ""), "ok"), (QUESTION + " Now.", "ok"), ("Say it.", QUESTION)
+    )
+    decisions = step.decide(train, {"eval": rows("eval", (QUESTION, "x"))}, HERE)
+    assert decisions.join(train, on="sample_id")["prompt"].to_list() == [QUESTION.lower().replace(",", "")]
+    assert decisions["reason"].to_list() == ["same prompt as eval"]
+
+
+def test_the_share_can_be_of_the_examined_row():
+    step = Decontaminate(of="row", share=0.5, ngram=3)
+    train = rows("generalist", ("one two three four", "five"), (f"one two three {LONG}", "five"))
+    decisions = step.decide(train, {"eval": rows("eval", ("so: one two three four " + QUESTION, "x"))}, HERE)
+    assert decisions.join(train, on="sample_id").select("prompt", "similarity").rows() == [
+        ("one two three four", 2 / 3)
+    ]
+
+
+def test_near_prompts_are_found_only_by_meaning(tmp_path):
+    train = rows("generalist", ("Tell me why the sky is blue", "ok"), ("Name three rivers of Peru", "ok"))
+    held_out = rows("eval", ("Tell me why is the sky so blue", "x"))
+    here = Context(root=tmp_path)
+    assert Decontaminate().decide(train, {"eval": held_out}, here).height == 0
+    step = Decontaminate(by=("ngram", "semantic"), encoder="hash", threshold=0.6)
+    decisions = step.decide(train, {"eval": held_out}, here)
+    assert decisions.join(train, on="sample_id")["prompt"].to_list() == ["Tell me why the sky is blue"]
+    assert decisions["reason"].to_list() == ["means the same as eval"]
+    assert decisions["witness_id"].to_list() == held_out["sample_id"].to_list()
+    assert 0.6 <= decisions["similarity"].item() < 1
+    assert (tmp_path / "cache" / "embeddings.sqlite").is_file()
+
+
+def test_a_document_is_never_on_both_sides():
+    train = rows(
+        "specialist",
+        ("Sum up part one.", "a"),
+        ("Sum up part two.", "b"),
+        ("Sum up part three.", "c"),
+        ("Sum up part four.", "d"),
+        meta=[{"doc": "d7"}, {"doc": "d8"}, {"doc": ""}, {}],
+    )
+    held_out = rows("eval", ("Sum up part nine.", "x"), ("Part ten.", "y"), meta=[{"doc": "d7"}, {"doc": ""}])
+    decisions = Decontaminate(groups=("meta.doc",)).decide(train, {"eval": held_out}, HERE)
+    assert decisions.join(train, on="sample_id")["prompt"].to_list() == ["Sum up part one."]
+    assert decisions.select("reason", "detail", "similarity").row(0) == ("same group as eval", "meta.doc = d7", None)
+    assert (
+        decisions["witness_id"].item() == held_out.filter(pl.col("prompt") == "Sum up part nine.")["sample_id"].item()
+    )
+
+
+def test_numbers_group_like_text_and_missing_values_do_not_group():
+    train = rows("specialist", ("a", "a"), ("b", "b"), ("c", "c"), meta=[{"doc": 7}, {"doc": None}, {"other": 7}])
+    held_out = rows("eval", ("x", "x"), ("y", "y"), ("z", "z"), meta=[{"doc": "7"}, {"doc": None}, {}])
+    decisions = Decontaminate(groups=("meta.doc",)).decide(train, {"eval": held_out}, HERE)
+    assert decisions.join(train, on="sample_id")["prompt"].to_list() == ["a"]
+
+
+def test_the_same_prompt_groups_even_when_the_search_does_not_find_it():
+    held_out = rows("eval", (QUESTION, "x"))
+    train = rows("generalist", (QUESTION, "y"))
+    decisions = Decontaminate(by=("containment",), ngram=64, groups=("prompt",)).decide(train, {"eval": held_out}, HERE)
+    assert decisions.select("reason", "detail").rows() == [("same group as eval", "prompt")]
+
+
+def test_the_first_way_that_finds_a_row_gives_its_reason():
+    train, held_out = rows("generalist", (QUESTION, "y")), rows("eval", (QUESTION, "x"))
+    for by in (("ngram", "exact"), ("exact", "ngram"), ("containment", "exact", "ngram")):
+        decisions = Decontaminate(by=by, groups=("prompt",)).decide(train, {"eval": held_out}, HERE)
+        assert decisions["reason"].to_list() == [REASONS[by[0]]]
+
+
+@pytest.mark.parametrize("group", ["doc", "meta.", "meta.a b", "meta.x'y", "response"])
+def test_what_is_no_group_is_refused(group):
+    with pytest.raises(UserError, match="no such group"):
+        Decontaminate(groups=(group,))
+
+
+def test_every_field_is_in_the_key():
+    variants = [
+        Decontaminate(),
+        Decontaminate(by=("exact",)),
+        Decontaminate(of="row"),
+        Decontaminate(over=0.6),
+        Decontaminate(groups=("prompt",)),
+        Decontaminate(encoder="hash"),
+        Decontaminate(threshold=0.8),
+    ]
+    assert len({component_key(v) for v in variants}) == len(variants)
+
+
+@pytest.mark.parametrize("way", ["ngram", "containment", "exact", "semantic"])
+@pytest.mark.parametrize(("train", "held_out"), [((), (("q", "x"),)), ((("q", "x"),), ())])
+def test_no_way_finds_anything_in_nothing(tmp_path, way, train, held_out):
+    step = Decontaminate(by=(way,), encoder="hash", groups=("prompt", "meta.doc"))
+    frames = rows("generalist", *train), {"eval": rows("eval", *held_out)}
+    assert step.decide(*frames, Context(root=tmp_path)).shape == (0, 6)
