@@ -15,6 +15,7 @@ STEPS: Final = Table(
     "step",
     "blendsmith.steps",
     {
+        "computed": "curate.computed:Computed",
         "decontaminate": "curate.decontaminate:Decontaminate",
         "exact": "curate.exact:Exact",
         "fuzzy": "curate.fuzzy:Fuzzy",
