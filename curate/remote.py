@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -121,7 +122,7 @@ class Store:
                 found = [info] if whole else [i for i in self._system.ls(self.url, detail=True) if _readable(i)]
         except _failures() as error:
             raise self._refused(error) from error
-        files = [self._object(info) for info in found if info.get("type") == "file"]
+        files = [self._whole(self._object(info)) for info in found if info.get("type") == "file"]
         if not files:
             known = f"known extensions: {', '.join(SHAPES)}, each also with {' or '.join(COMPRESSED)}"
             raise UserError("no file at the URL can be read", value=self.url, remedy=known)
@@ -136,22 +137,25 @@ class Store:
 
     def fetch(self, item: Object, file: Path, context: Context | None) -> None:
         """Copy an object to `file`, all of it or nothing; raise UserError when it changes meanwhile."""
-        done = 0
+        before, done = self._object(self._info(item.url)), 0
         with replacing(file) as temporary, temporary.open("wb") as out:
             for chunk in self._chunks(item):
                 done += out.write(chunk)
                 if context is not None and context.stopping():
                     raise Interrupted("stopped while fetching")
-            try:
-                after = self._object(self._system.info(item.url))
-            except _failures() as error:
-                raise self._refused(error) from error
-            if after != item or (item.size is not None and done != item.size):
+            if self._object(self._info(item.url)) != before or (before.size is not None and done != before.size):
                 raise UserError(
                     "the object changed while it was fetched",
                     value=item.url,
                     remedy="run again when nothing writes to it",
                 )
+
+    def _info(self, url: str) -> Mapping[str, Any]:
+        try:
+            found: Mapping[str, Any] = self._system.info(url)
+        except _failures() as error:
+            raise self._refused(error) from error
+        return found
 
     def _chunks(self, item: Object) -> Iterator[bytes]:
         try:
@@ -161,12 +165,16 @@ class Store:
         except _failures() as error:
             raise self._refused(error) from error
 
+    def _whole(self, item: Object) -> Object:
+        """Return the object with what a listing may have left out."""
+        return item if item.token is not None else self._object(self._info(item.url))
+
     def _object(self, info: Mapping[str, Any]) -> Object:
         url = str(self._system.unstrip_protocol(info["name"]))
         name = url.partition("?")[0].rstrip("/").rpartition("/")[2]
         size = info.get("size")
         strong = next((info[key] for key in _HASHES if info.get(key)), None)
-        times = [str(info[key]) for key in _TIMES if info.get(key)]
+        times = [str(_seconds(info[key])) for key in _TIMES if info.get(key)]
         token = str(strong) if strong is not None else ",".join(times) if times and size is not None else None
         return Object(url, name, None if size is None else int(size), token)
 
@@ -216,6 +224,11 @@ def _suffix(name: str) -> str:
     packed = next((end for end in COMPRESSED if name.lower().endswith(end)), "")
     plain = name.lower().removesuffix(packed)
     return next((end for end in SHAPES if plain.endswith(end)), "") + packed
+
+
+def _seconds(when: Any) -> object:  # noqa: ANN401 - a time as a store writes it
+    """Return a time as seconds where it is a datetime: listings and single answers of one store may differ in that."""
+    return when.timestamp() if isinstance(when, datetime) else when
 
 
 def _readable(info: Mapping[str, Any]) -> bool:

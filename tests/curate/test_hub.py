@@ -112,3 +112,63 @@ def test_real_datasets_objects_are_read(tmp_path: Path, monkeypatch: pytest.Monk
     reading = source(role="eval").read_all(tmp_path)
     assert [s.prompt for s in reading.samples] == ["q"]
     assert [(r.line, r.reason) for r in reading.rejects] == [(2, "empty response")]
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let `load_dataset` give real objects of the installed package, with any error that a test asks for."""
+    datasets = pytest.importorskip("datasets")
+    asked: list[bool] = []
+
+    def rows(stop: int | None = None) -> Any:
+        for i, row in enumerate(ROWS):
+            if i == stop:
+                raise ConnectionError("the connection was reset")
+            yield row
+
+    def load_dataset(*_: Any, streaming: bool = False, **__: Any) -> Any:
+        asked.append(streaming)
+        stop = module.stop
+        if streaming:
+            return datasets.IterableDataset.from_generator(rows, gen_kwargs={"stop": stop})
+        return datasets.Dataset.from_list(list(rows(stop)))
+
+    module = SimpleNamespace(stop=None, asked=asked)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return module
+
+
+def test_a_streamed_dataset_gives_the_rows_of_a_downloaded_one(real: Any, tmp_path: Path) -> None:
+    streamed, whole = source(streaming=True).read_all(tmp_path), source().read_all(tmp_path)
+    assert streamed == whole
+    assert (streamed.rows, real.asked) == (2500, [True, False])
+
+
+def test_a_stream_is_not_read_ahead(real: Any, tmp_path: Path) -> None:
+    real.stop = 2400
+    rows = source(streaming=True).read(tmp_path)
+    assert [next(rows).prompt for _ in range(1000)][-1] == "p999"  # type: ignore[union-attr]
+
+
+def test_a_stream_that_breaks_off_is_a_user_error_with_the_row(real: Any, tmp_path: Path) -> None:
+    real.stop = 2400
+    with pytest.raises(UserError, match=r"broke off at row 2,048 \(the connection was reset\)"):
+        source(streaming=True).read_all(tmp_path)
+
+
+def test_offline_is_a_user_error_that_names_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for streaming in (False, True):
+        with pytest.raises(UserError, match="cannot load the hub dataset") as caught:
+            source(hub="owner-x/name-x", streaming=streaming).read_all(tmp_path)
+        assert "owner-x/name-x" in str(caught.value)
+        assert "HF_HUB_OFFLINE" in str(caught.value)
+
+
+def test_streaming_is_for_hub_datasets() -> None:
+    with pytest.raises(UserError, match="'streaming' is for hub datasets"):
+        Source(name="s", role="generalist", path="a.jsonl", streaming=True)
