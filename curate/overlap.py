@@ -51,14 +51,14 @@ def overlaps(
         total, side = mine.group_by("eval").agg(total=pl.len()), "eval"
     else:
         total, side = _rooms(train_texts, ngram), "train"
-    matched = (
+    pairs = (
         theirs.join(mine, on="gram")
         .group_by("train", "eval")
         .agg(matched=pl.len())
         .join(total, on=side)
-        .select("train", "eval", share=pl.col("matched") / pl.col("total"))
-        .filter(pl.col("share") >= share)
+        .sort("train", "eval")
     )
+    matched = _shares(pairs, "matched").filter(pl.col("share") >= share)
     alone = same(train_texts if prompts is None else prompts, eval_texts, besides=mine["eval"])
     return pl.concat([matched, alone]).sort("train", "eval")
 
@@ -77,13 +77,8 @@ def contained(
     mine = _counted(_placed(lexicon.grams(eval_texts)), max_eval_rows).rename({"row": "eval"})
     theirs = _frame(lexicon.grams(train_texts)).rename({"row": "train"}).unique()
     total = _covered(mine, ["eval"], ngram).rename({"covered": "total"})
-    return (
-        _covered(theirs.join(mine, on="gram"), ["train", "eval"], ngram)
-        .join(total, on="eval")
-        .select("train", "eval", share=pl.col("covered") / pl.col("total"))
-        .filter(pl.col("share") > over)
-        .sort("train", "eval")
-    )
+    pairs = _covered(theirs.join(mine, on="gram"), ["train", "eval"], ngram).join(total, on="eval")
+    return _shares(pairs.sort("train", "eval"), "covered").filter(pl.col("share") > over)
 
 
 def same(train_texts: pl.Series, eval_texts: pl.Series, *, besides: pl.Series | None = None) -> pl.DataFrame:
@@ -152,6 +147,16 @@ def _counted(mine: pl.DataFrame, max_eval_rows: int | None) -> pl.DataFrame:
     if max_eval_rows is None:
         return mine
     return mine.filter(pl.col("row").n_unique().over("gram") <= max_eval_rows)
+
+
+def _shares(pairs: pl.DataFrame, part: str) -> pl.DataFrame:
+    """Return the pairs with `part` over `total` as their share.
+
+    By NumPy: Polars divides by a column of one value in another way, so that a share's last bit would depend on the
+    other rows.
+    """
+    share = pairs[part].to_numpy().astype(np.float64) / pairs["total"].to_numpy().astype(np.float64)
+    return pairs.select("train", "eval", share=pl.Series(share, dtype=pl.Float64))
 
 
 def _covered(grams: pl.DataFrame, keys: list[str], n: int) -> pl.DataFrame:
