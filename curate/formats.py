@@ -39,7 +39,8 @@ class Format:
     """Columns that a row may have beside these."""
     parse: Callable[[Row, bool], Parsed]
     """`parse(row, evaluation)`: the conversation; raises BadRow. With `evaluation`, the first of `references` stands in
-    for an answer that is missing."""
+    for a missing answer; without references it is empty: such a prompt is only kept out of training, no task measures
+    it. Question-answer rows and lists of completions need an answer all the same."""
 
     def fits(self, columns: Iterable[str]) -> bool:
         """Return whether a row with these columns has what the format needs."""
@@ -175,9 +176,16 @@ def _conversation(row: Row, column: str, evaluation: bool) -> Parsed:
     messages = _system(row) + tuple(_turn(turn) for turn in turns)
     messages = tuple(m for m in messages if m.role != "system" or not _blank(m.content))
     meta = _references(row)
-    if evaluation and meta.get("references") and messages and messages[-1].role == "user":
-        messages += (Message("assistant", _first(meta["references"])),)
+    if evaluation and messages and messages[-1].role == "user":
+        answer = _first(meta["references"]) if meta.get("references") else ""
+        return Parsed(_answered(messages, answer), None, meta)
     return Parsed(_ordered(messages), None, meta)
+
+
+def _answered(turns: tuple[Message, ...], answer: str) -> tuple[Message, ...]:
+    """Return the turns with an answer, which may be empty, when they are in order with one."""
+    _ordered((*turns, Message("assistant", answer or "-")))
+    return (*turns, Message("assistant", answer))
 
 
 def _turn(turn: object) -> Message:
@@ -223,12 +231,10 @@ def _finish(turns: tuple[Message, ...], prompt: str, answer: str, row: Row, meta
     if len(turns) > MAX_TURNS:
         raise BadRow("too many turns")
     if turns:
-        messages = _ordered((*turns, Message("user", prompt), Message("assistant", answer)))
+        messages = _answered((*turns, Message("user", prompt)), answer)
     else:
         if _blank(prompt):
             raise BadRow("empty prompt")
-        if _blank(answer):
-            raise BadRow("empty response")
         messages = (Message("user", prompt), Message("assistant", answer))
     return Parsed(messages, None, meta)
 
@@ -260,9 +266,9 @@ def _answer(row: Row, column: str, meta: Mapping[str, Any], evaluation: bool) ->
         return str(value)
     if evaluation and meta.get("references"):
         return _first(meta["references"])
-    if value is None:
-        raise BadRow("empty response" if column in row else "missing column")
-    raise BadRow("empty response")
+    if evaluation and (column in row or "references" in row):
+        return ""
+    raise BadRow("empty response" if column in row else "missing column")
 
 
 def _answers(row: Row) -> list[str]:

@@ -16,8 +16,8 @@ from manifests import schema
 
 Of = Literal["eval", "row"]
 OVERLAPS: Final[schema.Schema] = {"train": pl.Int64, "eval": pl.Int64, "share": pl.Float64}
-BLOCK: Final = 2048
-"""Training vectors compared at once."""
+CELLS: Final = 8_000_000
+"""Cosines in memory at once."""
 
 
 def overlaps(
@@ -97,15 +97,16 @@ def same(train_texts: pl.Series, eval_texts: pl.Series, *, besides: pl.Series | 
 def near(train: NDArray[np.float32], held_out: NDArray[np.float32], threshold: float) -> pl.DataFrame:
     """Return each training vector's nearest evaluation vector where their cosine is at least `threshold`.
 
-    Both are unit rows, shape (n, d) and (m, d); of equally near ones the first counts. `share` is the cosine to six
+    Both are unit rows, shape (n, d) and (m, d); of equally near ones the first counts. `share` is the cosine to five
     decimals. Costs n * m * d multiplications; exact.
     """
     found: list[tuple[int, int, float]] = []
-    for begin in range(0, len(train) if len(held_out) else 0, BLOCK):
-        cosine = np.round((train[begin : begin + BLOCK] @ held_out.T).astype(np.float64), 6)
+    block = max(1, CELLS // max(len(held_out), 1))
+    for begin in range(0, len(train) if len(held_out) else 0, block):
+        cosine = np.round(train[begin : begin + block] @ held_out.T, 5)
         best = cosine.argmax(axis=1)
         value = cosine[np.arange(len(best)), best]
-        found += [(begin + int(i), int(best[i]), float(value[i])) for i in np.flatnonzero(value >= threshold)]
+        found += [(begin + int(i), int(best[i]), round(float(value[i]), 5)) for i in np.flatnonzero(value >= threshold)]
     return pl.DataFrame(found, schema=dict(OVERLAPS), orient="row")
 
 

@@ -180,8 +180,28 @@ def test_eval_rows_take_their_answer_from_the_references() -> None:
     ):
         both = {**row, "references": ["r", "s"]}
         assert parse(name, both, evaluation=True) == ("p", "r", {"references": ["r", "s"]})
-        assert reason(name, row, evaluation=True) is not None
         assert reason(name, both) is not None
+
+
+def test_eval_prompts_without_an_answer_are_kept_to_be_looked_for() -> None:
+    for name, row in (
+        ("alpaca", {"instruction": "p", "output": ""}),
+        ("alpaca", {"instruction": "p", "output": None, "history": [["q", "a"]]}),
+        ("prompt-completion", {"prompt": "p", "completion": " "}),
+        ("prompt-completion", {"prompt": "p", "references": []}),
+        ("super-natural-instructions", {"input": "p", "output": None}),
+        ("messages", {"messages": [{"role": "user", "content": "p"}]}),
+        ("sharegpt", {"conversations": [{"from": "human", "value": "p"}]}),
+    ):
+        assert parse(name, row, evaluation=True)[1] == ""
+        assert reason(name, row) is not None
+    assert reason("question-answer", {"question": "p", "answer": ""}, evaluation=True) == "empty response"
+    assert reason("prompt-completion", {"prompt": "p"}, evaluation=True) == "missing column"
+    assert (
+        reason("messages", {"messages": [{"role": "system", "content": "s"}]}, evaluation=True) == "missing assistant"
+    )
+    turns = [{"role": "user", "content": "p"}, {"role": "assistant", "content": " "}]
+    assert reason("messages", {"messages": turns}, evaluation=True) == "empty response"
 
 
 QUESTION = {"question": "Which?", "choices": ["sun", "moon"]}
@@ -329,7 +349,7 @@ def test_any_row_is_a_conversation_or_a_known_reason(name: str, row: dict[str, A
         roles = [m.role for m in messages if m.role != "system"]
         assert roles == ["user", "assistant"] * (len(roles) // 2)
         assert roles
-        assert all(m.content.strip() for m in messages)
+        assert all(m.content.strip() for m in (messages[:-1] if evaluation else messages))
 
 
 def test_formats_are_told_apart_by_columns() -> None:
