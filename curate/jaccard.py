@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.minhash import Bands
 from curate.numbering import Codes
 from curate.text import Grams
 
@@ -24,9 +25,15 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+_Found = tuple[Ints | Codes, Ints | Codes]
+"""The rows of entries in the order of an index, and what is left of their sets."""
+
 BUDGET: Final = 2_000_000
-"""Candidates, and members of candidates, that are in memory at once; 8 bytes and a few copies each."""
+"""Candidates, and members of candidates, that are in memory at once."""
+_BYTES: Final = 80
+"""Memory that a candidate takes while it is filtered."""
 _MANY: Final = 0xFFFF
+_RUN: Final = 1 << 15
 _SLACK: Final = 1e-6
 """Keeps the filters on the safe side of rounding; the final comparison is exact."""
 
@@ -53,23 +60,32 @@ class Sets:
         order = np.argsort(np.minimum(often[used], _MANY).astype(np.uint16), kind="stable")
         rank = np.full(len(often), -1, np.int32)
         rank[used[order]] = np.arange(len(used), dtype=np.int32)
-        place = rank[grams.gram]
-        alone = place < 0
-        size = np.bincount(grams.row[alone], minlength=grams.rows)
+        del often, order
         bits = np.int64(len(used).bit_length())
-        key = grams.row[~alone].astype(np.int64)
-        key <<= bits
-        key |= place[~alone]
-        del often, rank, place, alone
-        key = _distinct(key)
-        row, member = (key >> bits).astype(np.int32), (key & ((1 << bits) - 1)).astype(np.int32)
+        size = np.zeros(grams.rows, np.int64)
+        rows, members = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+        for at, stop in _row_blocks(grams.row):
+            place = rank[grams.gram[at:stop]]
+            alone = place < 0
+            mine = grams.row[at:stop]
+            first, last = int(mine[0]), int(mine[-1]) + 1
+            key = mine[~alone].astype(np.int64)
+            key <<= bits
+            key |= place[~alone]
+            key = _distinct(key)
+            rows.append((key >> bits).astype(np.int32))
+            members.append((key & ((1 << bits) - 1)).astype(np.int32))
+            size[first:last] = np.bincount(mine[alone] - first, minlength=last - first)
+        row, member = np.concatenate(rows), np.concatenate(members)
+        del rows, members, rank
         rows_with = np.bincount(member, minlength=len(used))
         if max_rows is not None and (rows_with > max_rows).any():
             rare = rows_with[member] <= max_rows
             row, member = row[rare], member[rare]
         size += np.bincount(row, minlength=grams.rows)
-        shared = rows_with[member] > 1
-        row, member = row[shared], member[shared]
+        if (rows_with == 1).any():
+            shared = rows_with[member] > 1
+            row, member = row[shared], member[shared]
         start = np.zeros(grams.rows + 1, np.int64)
         np.cumsum(np.bincount(row, minlength=grams.rows), out=start[1:])
         return cls(size, start, member, len(used))
@@ -97,21 +113,24 @@ def similar_pairs(
     group: Ints | None = None,
     alive: Mask | None = None,
     budget: int = BUDGET,
+    bands: Bands | None = None,
 ) -> Iterator[Pairs]:
     """Yield every pair of rows with Jaccard similarity >= threshold (0 < threshold <= 1), block by block.
 
     Rows with another label in `group` are not compared. `alive` may be changed by the caller while a block is in its
     hands: rows of that block or an earlier one that are then false are not matched with later blocks, so that
     selecting leaders costs no more than comparing with the leaders. An empty set is similar to nothing. Memory is
-    bounded by the sets, an index of the live prefixes and `budget`; rows of one block are compared with each other,
-    whether live or not.
+    bounded by the sets, an index of the live rows (16 bytes an entry) and `budget` (see `budget_of`); rows of one block
+    are compared with each other, whether live or not.
+
+    With `bands` the candidates come from MinHash bands instead of prefixes: pairs may then be missed, at the rate that
+    the bands were chosen for; those reported are verified all the same.
     """
-    label = np.zeros(len(sets), np.int64) if group is None else group
     live = np.ones(len(sets), np.bool_) if alive is None else alive
-    join = _Join(sets, threshold, label, budget)
+    join = _Join(sets, threshold, group, budget, bands)
     first, rows = 0, 1024
     while first < len(sets):
-        entries = join.entries(first, min(first + rows, len(sets)))
+        entries = join.entries(first, min(first + rows, join.within(first)))
         stop, later, earlier = join.candidates(entries)
         later, earlier, similarity = join.verified(later, earlier)
         yield Pairs(later, earlier, similarity, stop)
@@ -120,26 +139,33 @@ def similar_pairs(
         first = stop
 
 
+def budget_of(memory: float) -> int:
+    """Return the `budget` with which a block of the join takes no more than `memory` megabytes (2^20 bytes)."""
+    return max(1, int(memory * 2**20 / _BYTES))
+
+
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    """Prefix members: `member[k]` stands at `place[k]` of the set of `row[k]`; for the rows from start to stop."""
+    """What rows from start to stop are found by: `member[k]` of `row[k]`, after which `left[k]` of its set follow."""
 
     member: Ints
     row: Ints
-    place: Ints
+    left: Ints
+    """Members from this one on: the most that two sets can share which first meet here."""
     start: int
     stop: int
 
     def where(self, mask: Mask | Ints) -> _Entries:
-        return _Entries(self.member[mask], self.row[mask], self.place[mask], self.start, self.stop)
+        return _Entries(self.member[mask], self.row[mask], self.left[mask], self.start, self.stop)
 
 
 @dataclass(frozen=True, eq=False)
 class _Segment:
-    """A part of the index: entries ordered by (member, size of the set), with that pair as one key."""
+    """A part of the index, ordered by (member, size of the set), with that pair as one key."""
 
     key: Ints
-    entries: _Entries
+    row: Codes
+    left: Codes
 
 
 @dataclass(eq=False)
@@ -148,33 +174,55 @@ class _Join:
 
     sets: Sets
     threshold: float
-    label: Ints
+    label: Ints | None
     budget: int
+    bands: Bands | None
     segments: list[_Segment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.width = int(self.sets.size.max(initial=0)) + 2
-        self.prefix = self.sets.size - np.ceil(self.threshold * self.sets.size - _SLACK).astype(np.int64) + 1
+        size = self.sets.size
+        self.width = int(size.max(initial=0)) + 2
+        self.prefix = size - np.ceil(self.threshold * size - _SLACK).astype(np.int64) + 1
+        # Two sets with |A and B| >= t |A or B| share at least t / (1 + t) (|A| + |B|).
+        self.share = self.threshold / (1 + self.threshold) * size - _SLACK / 2
         self.mark = np.zeros(self.sets.members, np.bool_)
+        self.total = np.cumsum(self._counts(0, len(size)))
+
+    def within(self, first: int) -> int:
+        """Return the row before which the entries from `first` on are a quarter of the budget, at least one row on."""
+        done = int(self.total[first - 1]) if first else 0
+        return max(first + 1, int(np.searchsorted(self.total, done + self.budget // 4, "right")))
+
+    def _counts(self, start: int, stop: int) -> Ints:
+        """Return how many entries each row from start to stop has."""
+        shared = self.sets.start[start + 1 : stop + 1] - self.sets.start[start:stop]
+        if self.bands is not None:
+            return np.where(shared > 0, self.bands.count, 0)
+        return np.asarray(np.clip(self.prefix[start:stop] - self.sets.size[start:stop] + shared, 0, shared))
 
     def entries(self, start: int, stop: int) -> _Entries:
-        """Return the shared prefix members of the rows from start to stop, by row."""
+        """Return the shared prefix members of the rows from start to stop, or their bands, by row."""
         begin, end = self.sets.start[start:stop], self.sets.start[start + 1 : stop + 1]
-        alone = self.sets.size[start:stop] - (end - begin)
-        count = np.clip(self.prefix[start:stop] - alone, 0, end - begin)
+        if self.bands is not None:
+            local, member = self.bands.buckets(begin, end, self.sets.member)
+            return _Entries(member, local + start, self.sets.size[local + start], start, stop)
+        count = self._counts(start, stop)
         at = _ranges(begin, count)
         row = np.repeat(np.arange(start, stop), count)
-        return _Entries(self.sets.member[at].astype(np.int64), row, at - np.repeat(begin - alone, count), start, stop)
+        return _Entries(self.sets.member[at].astype(np.int64), row, np.repeat(end, count) - at, start, stop)
 
     def settle(self, entries: _Entries) -> None:
         """Add entries to the index, merging segments so that there are few."""
-        while self.segments and len(self.segments[-1].key) < 2 * len(entries.row):
-            old = self.segments.pop().entries
-            both = [np.concatenate(pair) for pair in zip(_columns(old), _columns(entries), strict=True)]
-            entries = _Entries(both[0], both[1], both[2], old.start, entries.stop)
         key = entries.member * self.width + self.sets.size[entries.row]
+        columns: list[tuple[Ints, Codes, Codes]] = [
+            (key, entries.row.astype(np.int32), entries.left.astype(np.int32)),
+        ]
+        while self.segments and len(self.segments[-1].key) < 2 * sum(len(c[0]) for c in columns):
+            old = self.segments.pop()
+            columns.insert(0, (old.key, old.row, old.left))
+        key, row, left = (np.concatenate(c) for c in zip(*columns, strict=True))
         order = np.argsort(key, kind="stable")
-        self.segments.append(_Segment(key[order], entries.where(order)))
+        self.segments.append(_Segment(key[order], row[order], left[order]))
 
     def candidates(self, entries: _Entries) -> tuple[int, Ints, Ints]:
         """Return the row to go on from, and the distinct pairs (later, earlier) that pass the filters."""
@@ -183,15 +231,15 @@ class _Join:
         high = entries.member * self.width + np.floor(size / self.threshold + _SLACK).astype(np.int64)
         high = np.minimum(high, (entries.member + 1) * self.width - 1)
         spans = [(np.searchsorted(s.key, low), np.searchsorted(s.key, high, "right")) for s in self.segments]
-        within = _Within.of(entries)
-        raw = within.count + sum((hi - lo for lo, hi in spans), np.zeros(len(size), np.int64))
+        order, begin, count = _within(entries.member)
+        raw = count + sum((hi - lo for lo, hi in spans), np.zeros(len(size), np.int64))
         stop = self._cut(entries, raw)
         take = int(np.searchsorted(entries.row, stop))
         found = [
-            self._pairs(entries, take, segment.entries, lo, hi - lo)
+            self._pairs(entries, take, (segment.row, segment.left), lo, hi - lo)
             for segment, (lo, hi) in zip(self.segments, spans, strict=True)
         ]
-        found.append(self._pairs(entries, take, entries.where(within.order), within.begin, within.count))
+        found.append(self._pairs(entries, take, (entries.row[order], entries.left[order]), begin, count))
         key = _distinct(np.concatenate(found))
         return stop, key // len(self.sets), key % len(self.sets)
 
@@ -200,7 +248,7 @@ class _Join:
         over = int(np.searchsorted(np.cumsum(raw), self.budget, "right"))
         return entries.stop if over == len(raw) else max(int(entries.row[over]), entries.start + 1)
 
-    def _pairs(self, entries: _Entries, take: int, index: _Entries, begin: Ints, count: Ints) -> Ints:
+    def _pairs(self, entries: _Entries, take: int, index: _Found, begin: Ints, count: Ints) -> Ints:
         """Return pairs as later * rows + earlier: the first `take` entries with their spans of the index."""
         parts = [np.empty(0, np.int64)]
         total = np.cumsum(count[:take])
@@ -214,17 +262,17 @@ class _Join:
             at = stop
         return np.concatenate(parts)
 
-    def _filtered(self, entries: _Entries, probe: Ints, index: _Entries, place: Ints) -> Ints:
+    def _filtered(self, entries: _Entries, probe: Ints, index: _Found, place: Ints) -> Ints:
         """Return those pairs that the label, the sizes and the positions allow."""
-        later, earlier = entries.row[probe], index.row[place]
-        fit = self.label[later] == self.label[earlier]
-        later, earlier, probe, place = later[fit], earlier[fit], probe[fit], place[fit]
-        mine, other = self.sets.size[later], self.sets.size[earlier]
-        need = np.ceil(self.threshold / (1 + self.threshold) * (mine + other) - _SLACK)
-        fit = np.minimum(mine, other) >= self.threshold * np.maximum(mine, other) - _SLACK
+        later, earlier = entries.row[probe], index[0][place]
         # A similar pair passes where it first meets: its other shared members are less rare, so they all come later.
-        fit &= np.minimum(mine - entries.place[probe], other - index.place[place]) >= need
-        return np.asarray(later[fit] * len(self.sets) + earlier[fit])
+        # Sets whose sizes are further apart than the threshold fail too, wherever they meet.
+        fit = np.minimum(entries.left[probe], index[1][place]) >= self.share[later] + self.share[earlier]
+        later, earlier = later[fit], earlier[fit]
+        if self.label is not None:
+            fit = self.label[later] == self.label[earlier]
+            later, earlier = later[fit], earlier[fit]
+        return np.asarray(later * len(self.sets) + earlier)
 
     def verified(self, later: Ints, earlier: Ints) -> tuple[Ints, Ints, Floats]:
         """Return the pairs that reach the threshold, with their similarity."""
@@ -258,28 +306,26 @@ class _Join:
         return both
 
 
-@dataclass(frozen=True, eq=False)
-class _Within:
-    """A block's entries against those of its own earlier rows: entry k meets `order[begin[k]:begin[k] + count[k]]`."""
-
-    order: Ints
-    begin: Ints
-    count: Ints
-
-    @classmethod
-    def of(cls, entries: _Entries) -> _Within:
-        order = np.argsort(entries.member, kind="stable")
-        member = entries.member[order]
-        first = np.searchsorted(member, member)
-        begin = np.empty(len(order), np.int64)
-        begin[order] = first
-        count = np.empty(len(order), np.int64)
-        count[order] = np.arange(len(order)) - first
-        return cls(order, begin, count)
+def _within(member: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return where each entry meets earlier ones of its own block: entry k `order[begin[k]:begin[k] + count[k]]`."""
+    order = np.argsort(member, kind="stable")
+    ordered = member[order]
+    new = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(order)])
+    first = np.repeat(new, np.diff(np.append(new, len(order))))
+    begin, count = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+    begin[order] = first
+    count[order] = np.arange(len(order)) - first
+    return order, begin, count
 
 
-def _columns(entries: _Entries) -> tuple[Ints, Ints, Ints]:
-    return entries.member, entries.row, entries.place
+def _row_blocks(row: Ints | Codes) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of runs of whole rows, of about `_RUN` entries each; `row` is sorted."""
+    at = 0
+    while at < len(row):
+        stop = min(at + _RUN, len(row)) - 1
+        stop = int(np.searchsorted(row, row[stop], "left" if row[stop] != row[at] else "right"))
+        yield at, stop
+        at = stop
 
 
 def _ranges(begin: Ints, count: Ints) -> Ints:

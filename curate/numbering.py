@@ -17,6 +17,7 @@ Keys = NDArray[np.uint64]
 LEVELS: Final = 12
 """Tables before the few keys that are left go to a dictionary: a bound for keys chosen to collide."""
 _SMALLEST: Final = 12
+_BLOCK: Final = 1 << 16
 _MULTIPLIER: Final = 0x9E3779B97F4A7C15
 
 
@@ -84,9 +85,13 @@ def _slots(keys: Keys, level: int, size: int) -> NDArray[np.int64]:
     return mixed.view(np.int64)
 
 
-def dense(codes: Codes, bound: int) -> tuple[Codes, int]:
-    """Return the codes (0 <= code < bound) renumbered from 1 without gaps, order kept, and how many there are."""
-    used = np.zeros(bound, np.bool_)
+def dense(codes: Codes) -> int:
+    """Renumber codes from 0 on, in place, from 1 without gaps, order kept; return how many there are."""
+    if not len(codes):
+        return 0
+    used = np.zeros(int(codes.max()) + 1, np.bool_)
     used[codes] = True
     place = np.cumsum(used, dtype=np.int32)
-    return place[codes], int(place[-1]) if bound else 0
+    for at in range(0, len(codes), _BLOCK):
+        codes[at : at + _BLOCK] = place[codes[at : at + _BLOCK]]
+    return int(place[-1])

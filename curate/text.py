@@ -8,6 +8,7 @@ distinct ones again, so two n-grams have one number exactly when they are the sa
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -142,22 +143,38 @@ def grams_of(texts: pl.Series, n: int, unit: Unit = "word") -> Grams:
     """
     codes, counts, size = coded(texts, unit)
     codes, counts = _padded(codes, counts, n)
-    room = _room(counts)
     base, length = size + 1, 1
     while length < n:
         offsets, length = _lengthened(length, base, n)
-        numbering = Numbering(len(codes) // 2)
-        for at in range(0, len(codes), BLOCK):
-            packed = _packed(codes[at : at + BLOCK + length].astype(np.int64), offsets, base)[:BLOCK]
-            whole_gram = np.flatnonzero(room[at : at + BLOCK] >= length)
-            # Numbered in place: later blocks read only what lies after this one.
-            block = np.full(len(packed), -1, np.int32)
-            block[whole_gram] = numbering.number(packed[whole_gram].astype(np.uint64)) + 1
-            codes[at : at + BLOCK] = block
+        numbering = Numbering(len(codes) // 4)
+        for at, stop, sizes in _blocks(counts):
+            room = _room(sizes)
+            packed = _packed(codes[at:stop].astype(np.int64), offsets, base)
+            whole_gram = np.flatnonzero(room >= length)
+            codes[at:stop] = -1
+            codes[at + whole_gram] = numbering.number(packed[whole_gram].astype(np.uint64)) + 1
         base = len(numbering) + 1
-    begin = np.flatnonzero(room >= n)
-    row = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[begin]
-    return Grams(row, codes[begin], len(texts))
+    kept = np.maximum(counts - (n - 1), 0)
+    gram = np.empty(int(kept.sum()), np.int32)
+    done = 0
+    for at, stop, sizes in _blocks(counts):
+        found = codes[at:stop][_room(sizes) >= n]
+        gram[done : done + len(found)] = found
+        done += len(found)
+    del codes
+    return Grams(np.repeat(np.arange(len(counts), dtype=np.int32), kept), gram, len(texts))
+
+
+def _blocks(counts: Ints) -> Iterator[tuple[int, int, Ints]]:
+    """Yield runs of whole texts of about `BLOCK` units: first unit, the one after the last, units per text."""
+    ends = np.concatenate(([0], np.cumsum(counts)))
+    if ends[-1] >= 2**31:
+        raise UserError("the texts hold too many words for one pass", value=int(ends[-1]), remedy="split the pool")
+    first = 0
+    while first < len(counts):
+        last = max(first + 1, int(np.searchsorted(ends, ends[first] + BLOCK, "right")) - 1)
+        yield int(ends[first]), int(ends[last]), counts[first:last]
+        first = last
 
 
 def _lengthened(length: int, base: int, n: int) -> tuple[tuple[int, ...], int]:
@@ -219,12 +236,8 @@ def _padded(codes: Codes, counts: Ints, n: int) -> tuple[Codes, Ints]:
 
 def _room(counts: Ints) -> Codes:
     """Return how many units are left in the text at each unit, itself counted; below 2^31 units in all."""
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    if total >= 2**31:
-        raise UserError("the texts hold too many words for one pass", value=total, remedy="split the pool by source")
-    room = np.repeat(ends.astype(np.int32), counts)
-    room -= np.arange(total, dtype=np.int32)
+    room = np.repeat(np.cumsum(counts, dtype=np.int32), counts)
+    room -= np.arange(len(room), dtype=np.int32)
     return room
 
 

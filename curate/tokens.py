@@ -42,8 +42,7 @@ def coded(texts: pl.Series, unit: Unit) -> tuple[Codes, Ints, int]:
         counts.append(count)
     joined = np.concatenate(codes)
     del codes
-    numbered, size = dense(joined, int(joined.max(initial=-1)) + 1)
-    return numbered, np.concatenate(counts), size
+    return joined, np.concatenate(counts), dense(joined)
 
 
 def chunks(texts: pl.Series) -> Iterator[pl.Series]:

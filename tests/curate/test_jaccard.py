@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from curate.jaccard import Pairs, Sets, similar_pairs
+from curate import jaccard
+from curate.jaccard import Pairs, Sets, budget_of, similar_pairs
 from curate.text import Grams, grams_of
 
 MEMBERS = st.lists(st.sets(st.integers(0, 14), max_size=10), max_size=25)
@@ -61,6 +63,63 @@ def random_rows(seed: int, rows: int = 150, members: int = 60) -> list[set[int]]
 def test_every_similar_pair_is_found_once_and_no_other(rows, threshold, budget):
     found = pairs_of(list(similar_pairs(Sets.of(grams(rows)), threshold, budget=budget)))
     assert found == brute_force(rows, threshold)
+
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "E", "7", "\u00e9"]), max_size=9).map(" ".join)
+
+
+@given(st.lists(WORDS, max_size=14), THRESHOLDS, st.integers(1, 4), st.sampled_from([1, 13, 2_000_000]))
+@settings(max_examples=80, deadline=None)
+def test_texts_empty_short_equal_and_edited_are_joined_as_sets_of_their_grams(texts, threshold, n, budget):
+    rows = []
+    for words in (text.lower().split() for text in texts):
+        rows.append(
+            {tuple(words[i : i + n]) for i in range(len(words) - n + 1)} or ({tuple(words)} if words else set())
+        )
+    number = {gram: i for i, gram in enumerate(sorted(set().union(*rows)))} if rows else {}
+    expected = brute_force([{number[gram] for gram in row} for row in rows], threshold)
+    found = Sets.of(grams_of(pl.Series(texts, dtype=pl.String), n))
+    assert pairs_of(list(similar_pairs(found, threshold, budget=budget))) == expected
+
+
+@pytest.mark.parametrize(("threshold", "both", "alone"), [(0.7, 7, 3), (0.8, 8, 2), (0.35, 7, 13), (2 / 3, 4, 2)])
+def test_a_threshold_met_exactly_is_met_however_sizes_are_split(threshold, both, alone):
+    for mine in range(alone + 1):
+        rows = [set(range(both + mine)), set(range(both)) | set(range(100, 100 + alone - mine))]
+        assert pairs_of(list(similar_pairs(Sets.of(grams(rows)), threshold))) == {(1, 0): both / (both + alone)}
+
+
+@given(MEMBERS, THRESHOLDS, st.sampled_from([1, 9, 2_000_000]))
+@settings(max_examples=60, deadline=None)
+def test_leaders_taken_from_the_blocks_are_those_of_brute_force(rows, threshold, budget):
+    truth = brute_force(rows, threshold)
+    expected = np.ones(len(rows), np.bool_)
+    for row in range(len(rows)):
+        expected[row] = not any(expected[other] and (row, other) in truth for other in range(row))
+    alive = np.ones(len(rows), np.bool_)
+    for block in similar_pairs(Sets.of(grams(rows)), threshold, alive=alive, budget=budget):
+        for later, earlier in zip(block.later, block.earlier, strict=True):
+            alive[later] &= not alive[earlier]
+    assert alive.tolist() == expected.tolist()
+
+
+@given(MEMBERS, st.integers(1, 5), st.sampled_from([1, 3, 1 << 15]))
+@settings(max_examples=60, deadline=None)
+def test_sets_hold_each_rows_distinct_members_that_are_not_too_common(rows, cap, run):
+    repeated = Grams(
+        np.array([r for r, members in enumerate(rows) for _ in range(2) for _ in members], np.int32),
+        np.array([m for members in rows for _ in range(2) for m in sorted(members)], np.int32),
+        len(rows),
+    )
+    common = {m for m in range(15) if sum(m in members for members in rows) > cap}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaccard, "_RUN", run)
+        sets = Sets.of(repeated, max_rows=cap)
+    assert sets.size.tolist() == [len(members - common) for members in rows]
+    assert sets.start[-1] == len(sets.member)
+    for row in range(len(rows)):
+        held = sets.member[sets.start[row] : sets.start[row + 1]].tolist()
+        assert held == sorted(set(held))
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.8, 0.9, 1.0])
@@ -147,3 +206,19 @@ def test_memory_in_a_block_follows_the_budget():
     rows = [{1, 2, 3, 4}] * 2000
     largest = max(len(b.later) for b in similar_pairs(Sets.of(grams(rows)), 1.0, budget=10_000))
     assert largest <= 10_000
+
+
+def test_a_block_takes_no_more_memory_than_it_may():
+    rng = np.random.default_rng(0)
+    rows = [set(rng.choice(60, size=30, replace=False).tolist()) for _ in range(500)]
+    sets = Sets.of(grams(rows))
+    index = 16 * sum(len(row) * 0.6 + 1 for row in rows) / 2**20
+
+    def peak(budget: int) -> float:
+        tracemalloc.start()
+        assert sum(len(block.later) for block in similar_pairs(sets, 0.4, budget=budget)) > 10_000
+        found = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+        return found
+
+    assert peak(budget_of(1)) < 1 + 4 * index < 5 < peak(budget_of(100))
