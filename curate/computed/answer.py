@@ -37,7 +37,7 @@ def is_code(response: str) -> bool:
 def answers(response: str) -> list[Number]:
     """Return the numbers that a response gives as answers: those after `is`, `=` or alike, or its only number."""
     found = numbers(response)
-    if len(found) == 1:
+    if len(found) == 1 and not response[found[0].start].isalpha():
         return found
     lead = found[:1] if found and _leads(response, found[0]) else []
     cued = [

@@ -108,6 +108,8 @@ def _value(text: str) -> tuple[str, list[Fraction]]:
             raise Unreadable("which comes first is not said")
         if re.fullmatch(r"[\d\s/.-]+", spelt) and not re.search(r"\s[-/]\s|^\d+[-/]\d+$", spelt):
             raise Unreadable("may be a date or a telephone number")
+        if re.search(r"\d\s+-\d", spelt):
+            raise Unreadable("may be a list of signed numbers")
         return spelt, [value_of(spelt.replace("$", ""))]
     for pattern, form in _FORMS:
         match = pattern.fullmatch(text.replace("×", "*")) or pattern.fullmatch(spelt)
@@ -185,4 +187,4 @@ ARITHMETIC: Final = Family(
     r"\d|(?i)\b(zero|one|two|three|four|five|six|seven|eight|nine|ten)\b",
     _arithmetic,
 )
-EQUATION: Final = Family(r"(?i)\b[a-z]\b.*(=|\bis\b)|=.*[a-z]\b", r"\d", _equation)
+EQUATION: Final = Family(r"(?i)[a-z]\W.*=|=.*[a-z]|\b[a-z] is\b", r"\d", _equation)

@@ -14,7 +14,7 @@ _LEAD: Final = re.compile(
     r"|work out|tell me|give(?: me)?"
     r"|what(?:'s| is| are| was| would be| will be)|identify|output|return|state|show|figure out"
     r"|provide|perform|simplify|get"
-    r"|generate|report|conduct|complete|do|answer|express|i need|help me|take"
+    r"|generate|report|conduct|complete|do|answer|express|name|i need|help me|take"
     r"|(?:the |an? )?(?:final |correct |exact |numerical |numeric |approximate )?"
     r"(?:value|result|answer|solution|output|outcome)s? (?:of|to|for|when)"
     r"|(?:the |this |these |an? |given |following |simple |basic |below |arithmetic "
@@ -25,7 +25,7 @@ _LEAD: Final = re.compile(
     r"|how much is|of|the(?! )|for)[\s:,.]+"
 )
 _TAIL: Final = re.compile(
-    r"[\s.?!:=]+$|,? (?:and )?(?:please )?(?:show|explain) (?:your|the|all|each) (?:work|steps?"
+    r"(?:[\s.?:=]|(?<!\d)!)+$|,? (?:and )?(?:please )?(?:show|explain) (?:your|the|all|each) (?:work|steps?"
     r"|working|reasoning|process|answer)$"
     r"|[.,]? (?:and )?(?:output|give|write|express|provide|return|state|present)(?: (?:the|your"
     r"|it|just|only|a|an|as|in|single|final|specific|exact))*"

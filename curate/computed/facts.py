@@ -23,7 +23,7 @@ _NUMBER: Final = re.compile(
     r"(?:the )?atomic number (?:of|for) (?:the )?(?:chemical )?(?:element )?(?:called |named )?(?P<name>[a-z]+)"
 )
 _OF_SYMBOL: Final = re.compile(
-    r"(?:the )?(?:name of (?:the )?)?(?:chemical )?element (?:has |with |represented by |whose"
+    r"(?:what |which )?(?:the )?(?:name of (?:the )?)?(?:chemical )?element (?:has |with |represented by |whose"
     r" symbol is |that has )?(?:the |a )?(?:chemical |atomic )?(?P<by>symbol|number)(?: of| is)?"
     r" \"?(?P<what>[a-z]{1,2}|\d{1,3})\"?"
 )
@@ -32,7 +32,7 @@ _CAPITAL: Final = re.compile(
     r" (?:the country (?:of )?)?(?P<name>[a-zéôü' -]{2,40})"
 )
 _SAID: Final = re.compile(
-    r"\bthe capital (?:city )?of (?P<name>[A-Z][A-Za-zé' -]{2,40}?) is (?P<said>[A-Z][\w' -]{2"
+    r"\b[Tt]he capital (?:city )?of (?P<name>[A-Z][A-Za-zé' -]{2,40}?) is (?P<said>[A-Z][\w' -]{2"
     r",40}?)(?=[.,;\n]|$| and | which | in )"
 )
 _CITIES: Final = frozenset({

@@ -75,7 +75,7 @@ def _candidates(response: str, but: str = "") -> list[str]:
     if listed and all(len(item.split()) <= 4 for item in listed):
         return listed
     after = re.search(r"\b(?:is|be|are)\b:?\s+([\w' -]{1,40})[.!]?$", said)
-    if after:
+    if after and len(after[1].split()) <= 4:
         return [after[1]]
     return [said.strip(" .!")] if len(said.split()) <= 5 and "\n" not in said else []
 

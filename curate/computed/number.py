@@ -130,7 +130,7 @@ def _compare(value: Fraction, unit: Fraction, expected: Fraction, slack: float) 
         return "right" if unit < 1 or off * 100 <= abs(expected) else None
     if unit < _FINEST and off <= _FINEST * max(Fraction(1), abs(expected)):
         return "right"
-    cut = unit != 0 and (expected / unit).denominator != 1 and off < unit
+    cut = unit != 0 and (expected / unit).denominator != 1 and off < unit and abs(value) < abs(expected)
     return None if cut or off <= abs(expected) * Fraction(slack) else "wrong"
 
 

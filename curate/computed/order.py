@@ -118,7 +118,7 @@ def _reversed(ask: Ask, response: str) -> Iterator[Claim]:
     wish = ask.instruction.lower()
     if len(response) > LONGEST or len(ask.raw) > LONGEST or is_code(response) or not _REVERSE.search(wish):
         return
-    head = wish.partition(":")[0]
+    head = re.sub(r"[\"“][^\"”]*[\"”]", '""', wish.partition(":")[0])
     if re.search(
         r"\b(?:code|program|function|script|algorithm|method|loop|python|java\w*|c\+\+|sql|write a"
         r"|create a|sort|then|and|using|without)\b",

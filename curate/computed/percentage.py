@@ -102,6 +102,8 @@ def _priced(text: str) -> tuple[list[Fraction], str] | None:
 
 def _money(text: str, number: Number) -> bool:
     """Return whether a number is a sum of money: it has a currency sign, or a price or bill is named just before it."""
+    if re.match(r"\s(?!dollars|euros|pounds)[a-z]+s\b", text[number.end :]):
+        return False
     if text[number.start] in "$€£" or re.match(r"\s?(?:dollars|euros|pounds|usd|eur|gbp)\b", text[number.end :]):
         return True
     return re.search(r"\b(?:price|cost|bill|amount|total|value|worth)\b\D{0,12}$", text[: number.start]) is not None
