@@ -192,7 +192,7 @@ def _turn(turn: object) -> Message:
     if not isinstance(turn, Mapping):
         raise BadRow("wrong type")
     role, content = (turn.get("from"), turn.get("value")) if "from" in turn else (turn.get("role"), turn.get("content"))
-    if role in _TOOLS or turn.get("tool_calls") or turn.get("function_call"):
+    if (isinstance(role, str) and role in _TOOLS) or turn.get("tool_calls") or turn.get("function_call"):
         raise BadRow("tool calls")
     if content is None:
         raise BadRow("missing content")

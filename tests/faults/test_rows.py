@@ -137,9 +137,14 @@ LINES: dict[str, tuple[bytes, int, dict[str, int]]] = {
         {"wrong type": 6},
     ),
     "28 wrong types in turns": (
-        chat({"role": 1, "content": "a"}, A) + chat("a") + jsonl({"messages": {"a": 1}}) + chat(U, {**A, "content": 1}),
+        chat({"role": 1, "content": "a"}, A)
+        + chat("a")
+        + jsonl({"messages": {"a": 1}})
+        + chat(U, {**A, "content": 1})
+        + chat({"role": ["user"], "content": "a"}, A)
+        + chat({"role": {"a": 1}, "content": "a"}, A),
         0,
-        {"wrong type": 4},
+        {"wrong type": 6},
     ),
     "29 mixed formats": (
         jsonl(GOOD, {"messages": [U, A]}, {"prompt": "a", "completion": "b"}),
