@@ -16,7 +16,8 @@ NOT_FINITE: Final = "the value is not a finite number"
 def scored(ids: pl.Series, name: str, values: pl.Series, why: pl.Series | Sequence[str | None]) -> Scored:
     """Return `schema.SCORES` rows, one per id and ordered by it.
 
-    A number is `ok`, none `abstained`, NaN or infinity `failed`. `values` are numbers or null, `why` the reason for a null or NaN, or a remark beside a number.
+    A number is `ok`, null `abstained`, NaN or infinity `failed`. `why` is the reason for a null or NaN, or a remark
+    beside a number.
     """
     value, reason = pl.col("value"), pl.col("why")
     broken = value.is_not_null() & ~value.is_finite()
