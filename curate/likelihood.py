@@ -138,7 +138,7 @@ class Likelihoods:
     def _text(self, lm: CausalLM, row: dict[str, Any], part: Part) -> tuple[Text, str | None] | Likelihood:
         """Return the tokens of a row with a remark when they were cut, or why there are none."""
         tokens = lm.tokenizer
-        answer = tokens(row["response"], add_special_tokens=False)["input_ids"]
+        answer = tokens(row["response"], add_special_tokens=False, verbose=False)["input_ids"]
         limit = min(self.max_tokens, lm.context)
         if not answer:
             return Likelihood(None, 0, "the response has no tokens")
@@ -161,7 +161,7 @@ class Likelihoods:
             text = tokens.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         else:
             text = "".join(f"{part}\n\n" for part in (row["system"], row["prompt"]) if part)
-        ids: list[int] = tokens(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = tokens(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
 

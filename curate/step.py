@@ -15,11 +15,17 @@ STEPS: Final = Table(
     "step",
     "blendsmith.steps",
     {
+        "classifier": "curate.classifier:Classifier",
+        "complexity": "curate.surface:Complexity",
         "computed": "curate.computed:Computed",
         "decontaminate": "curate.decontaminate:Decontaminate",
         "exact": "curate.exact:Exact",
         "fuzzy": "curate.fuzzy:Fuzzy",
+        "ifd": "curate.ifd:Ifd",
+        "imported": "curate.imported:Imported",
         "judge": "curate.judge:Judge",
+        "length": "curate.surface:Length",
+        "perplexity": "curate.perplexity:Perplexity",
         "rules": "curate.rules:Rules",
     },
 )
@@ -80,7 +86,10 @@ class Scorer(Protocol):
     name: str
 
     def score(self, samples: pl.DataFrame, context: Context) -> Scored:
-        """Return one score per sample of `samples` (`schema.SAMPLES`, ordered by sample_id)."""
+        """Return one score per sample of `samples` (`schema.SAMPLES`, ordered by sample_id).
+
+        A scorer with `needs`, as a step has it, gets the rows of those roles as a third argument, `reference`.
+        """
         ...
 
     def pending(self, samples: pl.DataFrame, context: Context) -> int:

@@ -191,5 +191,5 @@ def _tokens(model: str, revision: str | None, texts: pl.Series, context: Context
         raise UserError(f"the tokenizer cannot be loaded ({fault})", value=model) from fault
     counts: list[int] = []
     for part in _slices(texts, context):
-        counts += [len(ids) for ids in tokenizer(part.to_list(), add_special_tokens=False)["input_ids"]]
+        counts += [len(ids) for ids in tokenizer(part.to_list(), add_special_tokens=False, verbose=False)["input_ids"]]
     return counts

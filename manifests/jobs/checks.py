@@ -29,6 +29,8 @@ NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "lora": ("peft", "train"),
     "full": ("transformers", "train"),
     "ray": ("ray", "ray"),
+    "perplexity": ("transformers", "train"),
+    "ifd": ("transformers", "train"),
     "scratch": ("tokenizers", "train"),
 }
 """Kind of one of our components -> (package it cannot work without, extra that installs it)."""

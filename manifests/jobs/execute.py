@@ -60,10 +60,11 @@ def step(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
 
 
 def score(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
-    """Let a scorer score every kept sample of its roles."""
+    """Let a scorer score every kept sample of its roles; one that `needs` other roles is handed their rows too."""
     component = stage.component
     samples = rows.kept_with(store, component)
-    scored = component.score(samples, context)
+    reference = {role: rows.kept(store, (role,)) for role in getattr(component, "needs", ())}
+    scored = component.score(samples, context, reference) if reference else component.score(samples, context)
     _expect_ids(stage, scored.scores, samples, exact=True)
     tables = {"scores": scored.scores}
     if scored.verdicts is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import polars as pl
 import pytest
 
+from curate.scores import scored
 from manifests.component import Context
 from manifests.errors import ConservationError
 from manifests.jobs import execute
@@ -54,6 +57,23 @@ def test_a_step_writes_a_decision_for_every_row_that_it_may_see(work):
 def test_a_scorer_answers_for_every_row(work):
     tables = work("score:4-judge")
     assert tables["scores"].height == tables["verdicts"].height == 36
+
+
+def test_a_scorer_is_handed_the_rows_of_the_roles_that_it_needs(work, copy):
+    seen = {}
+
+    class Teaching:
+        kind, version, name, roles, needs = "teaching", 1, "taught", ("generalist",), ("specialist", "knowledge")
+
+        def score(self, samples, context, reference):
+            seen.update({role: frame.height for role, frame in reference.items()})
+            return scored(samples["sample_id"], self.name, samples["n_turns"], [None] * samples.height)
+
+    stage = dataclasses.replace(work.stages["score:4-judge"], component=Teaching())
+    tables = execute.score(small_job.job(copy), work.store, stage, Context(copy))
+    assert tables["scores"].height == 36
+    assert seen["specialist"] > 0
+    assert seen["knowledge"] == 0
 
 
 def test_a_space_gives_each_row_a_cell_and_says_how_well_the_target_is_covered(work):
