@@ -25,8 +25,10 @@ STEPS: Final = Table(
         "imported": "curate.imported:Imported",
         "judge": "curate.judge:Judge",
         "length": "curate.surface:Length",
+        "novelty": "curate.novelty:Novelty",
         "perplexity": "curate.perplexity:Perplexity",
         "rules": "curate.rules:Rules",
+        "semantic": "curate.semantic:Semantic",
     },
 )
 JUDGES: Final = Table(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import embed
+from curate import embed, encoder
+from curate.hashed import _bags, hashed
 from manifests.component import Context
 from manifests.errors import Interrupted, UserError
 from manifests.names import digest
@@ -64,27 +65,27 @@ def test_minilm_agrees_with_sentence_transformers_one_text_at_a_time(tmp_path, c
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=8))
 def test_a_hashed_row_does_not_depend_on_the_texts_beside_it(texts):
-    together = embed.hashed(texts)
-    assert np.array_equal(together, np.concatenate([embed.hashed([t]) for t in texts]))
+    together = hashed(texts)
+    assert np.array_equal(together, np.concatenate([hashed([t]) for t in texts]))
     length = np.linalg.norm(together, axis=1)
     assert np.all((np.abs(length - 1) < 1e-5) | (length == 0))
 
 
 def test_hashed_rows_are_close_for_shared_words_only():
-    rows = embed.hashed(["the cat sat on the mat", "the cat sat on a mat", "quantum flux of eleven muons"])
+    rows = hashed(["the cat sat on the mat", "the cat sat on a mat", "quantum flux of eleven muons"])
     assert rows[0] @ rows[1] > 0.6
     assert rows[0] @ rows[2] < 0.3
-    assert not embed.hashed(["", " \n", "?!"]).any()
+    assert not hashed(["", " \n", "?!"]).any()
 
 
 def test_a_hashed_row_is_the_recorded_one():
-    row = embed.hashed(["Write a poem"])[0]
+    row = hashed(["Write a poem"])[0]
     assert digest(np.rint(row * 4096).astype(int).tolist()) == "bc2ba7e22d1488e52bb0dd15688d22e9"
 
 
 def test_hashed_bags_agree_with_a_plain_dictionary():
     """Both halves count features: check the sublinear counts through a text of one word repeated."""
-    once, often = embed._bags([np.array([7, 9], np.uint64), np.array([7, 7, 7, 9], np.uint64)])
+    once, often = _bags([np.array([7, 9], np.uint64), np.array([7, 7, 7, 9], np.uint64)])
     assert np.flatnonzero(once).tolist() == np.flatnonzero(often).tolist()
     ratio = np.abs(often[np.flatnonzero(often)]) / np.abs(once[np.flatnonzero(once)])
     assert sorted(ratio) == pytest.approx([1.0, 1.0 + np.log(3)])
@@ -92,7 +93,7 @@ def test_hashed_bags_agree_with_a_plain_dictionary():
 
 def test_cached_rows_are_read_and_not_computed_again(tmp_path, context, monkeypatch):
     first = encoded(TEXTS, "hash", tmp_path, context)
-    monkeypatch.setattr(embed, "_loaded", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(encoder, "embedded", lambda *_: pytest.fail("computed again"))
     again = encoded(list(reversed(TEXTS)), "hash", tmp_path, context)
     assert np.array_equal(again, first[::-1])
 
@@ -100,7 +101,7 @@ def test_cached_rows_are_read_and_not_computed_again(tmp_path, context, monkeypa
 def test_each_content_is_computed_once(tmp_path, context):
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embed, "_loaded", lambda *_: lambda texts: seen.extend(texts) or embed.hashed(texts))
+        patch.setattr(encoder, "embedded", lambda name, batch, texts: seen.extend(texts) or hashed(texts))
         encoded(TEXTS, "hash", tmp_path, context)
     assert sorted(seen) == sorted(set(TEXTS))
     assert [len(t) for t in seen] == sorted(len(t) for t in seen)
@@ -129,20 +130,20 @@ def test_stopping_keeps_the_finished_chunks_and_the_next_call_goes_on(tmp_path):
     context = Context(root=tmp_path, progress=lambda *step: done.append(step))
     rows = encoded(texts, "hash", tmp_path, context)
     assert done == [(176, 176)]
-    assert np.array_equal(rows, embed.hashed(texts))
+    assert np.array_equal(rows, hashed(texts))
 
 
 def test_a_chunk_that_fails_leaves_only_whole_chunks(tmp_path, context, monkeypatch):
     """What a kill leaves: the transaction of the chunk in hand is rolled back."""
     calls = []
 
-    def torn(texts):
+    def torn(name, batch, texts):
         calls.append(len(texts))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return embed.hashed(texts)
+        return hashed(texts)
 
-    monkeypatch.setattr(embed, "_loaded", lambda *_: torn)
+    monkeypatch.setattr(encoder, "embedded", torn)
     with pytest.raises(KeyboardInterrupt):
         encoded([f"t{i}" for i in range(600)], "hash", tmp_path, context)
     with sqlite3.connect(tmp_path / "cache.sqlite") as store:
@@ -160,6 +161,7 @@ def test_texts_and_ids_must_pair_up(tmp_path, context):
 
 def test_a_missing_package_names_the_extra(tmp_path, context, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    encoder._loaded.cache_clear()
     with pytest.raises(UserError, match=r"pip install 'blendsmith\[embed\]'"):
         encoded(["a"], "minilm", tmp_path, context)
 
@@ -178,10 +180,10 @@ def test_a_file_that_is_no_cache_is_a_user_error(tmp_path, context):
 
 def test_the_identity_of_a_folder_changes_with_its_weights(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    before = embed.identity(str(tmp_path))
-    assert embed.identity(str(tmp_path)) == before
+    before = encoder.identity(str(tmp_path))
+    assert encoder.identity(str(tmp_path)) == before
     (tmp_path / "model.safetensors").write_bytes(b"1")
-    after = embed.identity(str(tmp_path))
+    after = encoder.identity(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"2")
-    assert len({before, after, embed.identity(str(tmp_path))}) == 3
-    assert embed.identity("someone/some-model") == "hub:1:someone/some-model"
+    assert len({before, after, encoder.identity(str(tmp_path))}) == 3
+    assert encoder.identity("someone/some-model") == "hub:1:someone/some-model"
