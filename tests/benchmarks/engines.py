@@ -97,7 +97,7 @@ class Watch(threading.Thread):
                 try:
                     used = sum(process.cpu_times()[:2]) - first.get(process.pid, 0.0)
                     self.used[process.pid] = used
-                    if self.act is not None and used > 1.5 and worker(process):
+                    if self.act is not None and used > 1.0 and worker(process):
                         self.act(process)
                         self.act = None
                         self.acted += 1
@@ -113,7 +113,7 @@ class Watch(threading.Thread):
 def worker(process: psutil.Process) -> bool:
     """Return whether a process is a worker of an engine."""
     line = " ".join(process.cmdline())
-    return "spawn_main" in line or line.startswith("ray::")
+    return "spawn_main" in line or line.startswith("ray::_call")
 
 
 def cluster() -> Any:
