@@ -64,9 +64,10 @@ def judged(
 ) -> Iterator[Claim]:
     """Yield the claim that the response's answer is one of the expected values, if it can be told.
 
-    Right: its last answer is, or its first. Wrong: it has one, and the expected value is nowhere in it. Nothing is
-    yielded when it has no answer, when the expected value is there but not as its first or last answer, and where signs
-    such as pi stand for numbers. A number of the question (`claim`) counts as an answer only when it is the exact one.
+    Right: its last answer is, or its first unless that one follows `=`. Wrong: it has one, and the expected value is
+    nowhere in it. Nothing is yielded when it has no answer, when the expected value is there but not as its first or
+    last answer, and where signs such as pi stand for numbers. A number of the question (`claim`) counts as an answer
+    only when it is the exact one.
     """
     values = [expected] if isinstance(expected, Fraction) else list(expected)
     if len(response) > LONGEST or is_code(response):
@@ -75,7 +76,8 @@ def judged(
     if not given:
         return
     echoed = {number.value for number in numbers(claim)} - set(values)
-    ends = [number for number in (given[-1], given[0]) if number.value not in echoed]
+    first = [] if response[: given[0].start].rstrip(" $(").endswith("=") else given[:1]
+    ends = [number for number in (given[-1], *first) if number.value not in echoed]
     right = next((n for n in ends if any(compare(n, value, slack) == "right" for value in values)), None)
     if right is not None:
         yield Claim(kind, claim[:200], _all(values), response[right.start : right.end], "right", how)

@@ -20,7 +20,7 @@ _LEAD: Final = re.compile(
     r"|(?:the |this |these |an? |given |following |simple |basic |below |arithmetic "
     r"|math(?:ematical|ematics|s)? |algebraic |numerical )*"
     r"(?:expressions?|equations?|problems?|calculations?|operations?|questions?|sums?(?="
-    r" ?[:\d(-])|computations?|formula)"
+    r"[:\s]+[\d(][\d.]*\s?[-+*/x^(])|computations?|formula)"
     r"(?: given| below)?(?: and (?:give|output|find|provide|calculate|compute) the (?:answer|result|value))?"
     r"|how much is|of|the(?! )|for)[\s:,.]+"
 )

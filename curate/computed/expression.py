@@ -42,7 +42,7 @@ class Unreadable(ValueError):  # noqa: N818 - says what the text is not
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """a x + b: the value of an expression, `a` is 0 where it has no unknown."""
+    """An expression as a line, a x + b; `a` is 0 where it has no unknown."""
 
     a: Fraction
     b: Fraction

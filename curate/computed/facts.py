@@ -60,7 +60,7 @@ _CONTINENTS: Final = (
 @cache
 def elements() -> dict[str, tuple[int, str]]:
     """Return name in lower case -> (atomic number, symbol)."""
-    text = files("curate.computed").joinpath("data/elements.csv").read_text("utf-8")
+    text = files("curate.computed").joinpath("data/elements.txt").read_text("utf-8")
     return {
         name: (int(row["number"]), row["symbol"])
         for row in csv.DictReader(text.splitlines())
@@ -71,7 +71,7 @@ def elements() -> dict[str, tuple[int, str]]:
 @cache
 def countries() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Return name in lower case -> (capitals, continents)."""
-    text = files("curate.computed").joinpath("data/countries.csv").read_text("utf-8")
+    text = files("curate.computed").joinpath("data/countries.txt").read_text("utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter=";")
     return {
         name: (tuple(row["capitals"].split("|")), tuple(row["continents"].split("|")))

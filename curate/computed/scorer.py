@@ -26,6 +26,7 @@ LONGEST_RESPONSE: Final = 8000
 CHUNK: Final = 2048
 """Rows checked between two looks at `context.stopping()`."""
 NOTHING: Final = "nothing in the row can be computed with certainty"
+BY_THE_WAY: Final = "the equations stated by the way are right; what was asked is not checked"
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -33,8 +34,9 @@ class Computed:
     """Recomputes what a program can: arithmetic, statistics, units, dates, counts, order, letters, plain facts.
 
     The value is `p_error`: 1.0 where something checked is wrong, 0.0 where all that was checked is right; a row in
-    which nothing is checked, or in which the question or the answer cannot be read with certainty, abstains. Only
-    single questions are read (one turn and its answer). What is right here may be wrong elsewhere in the response. A
+    which nothing is checked, or in which the question or the answer cannot be read with certainty, abstains, and so
+    does one whose only checked claims are equations stated by the way (kind `stated`) that are right. Only single
+    questions are read (one turn and its answer). What is right here may be wrong elsewhere in the response. A
     verdict's `claims` say what was expected and found, its `evidence` what was recomputed.
     """
 
@@ -89,16 +91,16 @@ class Computed:
         verdicts: list[dict[str, Any]] = []
         for sample_id in ids:
             found = claims.get(sample_id, [])
-            status = "ok" if found else "abstained"
             defect = next((claim.kind for claim in found if claim.verdict == "wrong"), None)
-            value = None if not found else float(defect is not None)
+            told = defect is not None or any(claim.kind != "stated" for claim in found)
+            status, value = ("ok", float(defect is not None)) if told else ("abstained", None)
             scores.append(
                 {
                     "sample_id": sample_id,
                     "scorer": self.name,
                     "value": value,
                     "status": status,
-                    "why": None if found else NOTHING,
+                    "why": None if told else BY_THE_WAY if found else NOTHING,
                     "key": None,
                 }
             )
@@ -107,7 +109,7 @@ class Computed:
                     "sample_id": sample_id,
                     "judge": self.name,
                     "p_error": value,
-                    "label": None if not found else "wrong" if defect else "correct",
+                    "label": None if not told else "wrong" if defect else "correct",
                     "defect": defect,
                     "claims": _json(found, ("kind", "claim", "expected", "found", "verdict")),
                     "evidence": _json(found, ("kind", "how")),

@@ -72,6 +72,18 @@ def test_one_wrong_statement_makes_a_row_wrong_and_names_the_defect(context):
     assert {claim["verdict"] for claim in json.loads(verdicts["claims"][0])} == {"right", "wrong"}
 
 
+def test_right_equations_by_the_way_do_not_make_a_row_correct(context):
+    scored = Computed().score(frame([("Tell me a story.", "Ann had two dogs and got three: 2 + 3 = 5.")]), context)
+    assert scored.verdicts is not None
+    assert scored.scores.select("value", "status", "why").row(0) == (
+        None,
+        "abstained",
+        "the equations stated by the way are right; what was asked is not checked",
+    )
+    assert scored.verdicts.select("label", "p_error").row(0) == (None, None)
+    assert json.loads(scored.verdicts["claims"][0])[0]["verdict"] == "right"
+
+
 def test_only_the_checks_asked_for_run(context):
     scored = Computed(kinds=("stated",)).score(frame(ROWS), context)
     assert scored.scores["status"].to_list().count("ok") == 1
