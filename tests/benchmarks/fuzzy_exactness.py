@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from curate.fuzzy import leaders
 from curate.jaccard import Sets, similar_pairs
+from curate.leader import leaders
 from curate.text import grams_of
 
 Found = dict[tuple[int, int], float]
