@@ -27,7 +27,7 @@ BLOCK: Final = 512
 """Rows that are looked up at once."""
 FLAT: Final = 10_000
 """Rows up to which every pair is computed."""
-SAMPLE: Final = 1000
+SAMPLE: Final = 500
 """Rows whose neighbours are found by brute force too, to choose how many lists are read."""
 LEAST: Final = 200
 """Neighbours that the choice needs; when there are fewer at the threshold, less similar ones count as well."""
@@ -97,7 +97,7 @@ class Index:
         if len(grid) > flat:
             order = _ordered(grid)
             lists = int(2 ** round(np.log2(2 * np.sqrt(len(grid)))))
-            self._centroids = _centroids(grid[order[:: max(1, len(grid) // (lists * 32))]], lists)
+            self._centroids = _centroids(grid[order[:: max(1, len(grid) // (lists * 16))]], lists)
             self.search = self._planned(order[:: max(1, len(grid) // SAMPLE)], recall)
 
     def _planned(self, sample: Ints, recall: float) -> Search:
@@ -106,7 +106,10 @@ class Index:
         if centroids is None:
             return Search()
         cell = _nearest_centroid(grid, centroids)
-        alike = (grid[sample] @ grid.T) / np.maximum(self._length[sample, None] * self._length[None, :], 1.0)
+        inverse = (1 / np.maximum(self._length, 1.0)).astype(np.float32)
+        alike = grid[sample] @ grid.T
+        alike *= inverse[sample, None]
+        alike *= inverse[None, :]
         alike[np.arange(len(sample)), sample] = -1
         near = alike >= self._threshold
         if near.sum() < LEAST:
@@ -193,7 +196,7 @@ def _ordered(grid: Vectors) -> Ints:
     return order
 
 
-def _centroids(grid: Vectors, lists: int, iterations: int = 6) -> Vectors:
+def _centroids(grid: Vectors, lists: int, iterations: int = 4) -> Vectors:
     """Return `lists` rounded unit centroids by spherical k-means (Dhillon and Modha, 2001), begun at even steps."""
     centroids = grid[np.linspace(0, len(grid) - 1, lists).astype(np.int64)]
     for _ in range(iterations):

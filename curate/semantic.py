@@ -38,7 +38,7 @@ class Semantic:
     Rows are taken in order of merit; the most similar row kept before is the witness, and the similarity is theirs,
     computed exactly on vectors rounded to 1/2048. Vectors know little of numbers: without `numbers_agree` a cosine of
     0.9 merges most rows that differ only in numbers. Up to 10,000 rows every pair is compared; beyond, an inverted
-    index finds the wanted `recall` of neighbours, measured on 1,000 of the rows at hand. What was measured stands in
+    index finds the wanted `recall` of neighbours, measured on 500 of the rows at hand. What was measured stands in
     `cache/semantic/KEY.json` of the manifest's folder and in the drops' detail.
     """
 
