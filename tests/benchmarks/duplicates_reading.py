@@ -1,4 +1,4 @@
-"""How many of the rows that the duplicate steps drop a person would keep: 200 drops, each read beside its witness.
+"""How many of the rows that the duplicate steps drop a person would keep: 320 drops, each read beside its witness.
 
     python tests/benchmarks/duplicates_reading.py --data DIR [--show N]
 
@@ -6,10 +6,10 @@ tests/data/readings/duplicates.csv holds the readings: step, threshold, row_id, 
 note, no text. Wrong is 1 when the dropped row teaches something that the kept one does not: another question, another
 number, another answer that is no paraphrase. The drops are recomputed from the generalist pool and from the rows of the
 duplicate corpus that were not planted (their row ids begin with `corpus`): `exact`; after it `fuzzy` with its default
-fields (.8), and with a threshold of .7 and both guards. All near-duplicate drops of the pool were read; the exact ones
-and those of the corpus by a seeded draw, 30 of each threshold. The command prints the share of wrong drops with a 95 %
-Wilson interval, and the read drops that no longer occur. `--show N` prints N drops that were not read, in the order of
-the draw, with their texts.
+fields (.8), and with a threshold of .7 and `max_shingle_rows: 200`. Read were all exact and near-duplicate drops of the
+pool, and of those of the corpus a seeded draw from each of three versions of the step's guards. The command prints the
+share of wrong drops with a 95 % Wilson interval, by rows and step, and the read drops that no longer occur. `--show N`
+prints N drops that were not read, in the order of the draw, with their texts.
 """
 
 from __future__ import annotations
@@ -88,11 +88,20 @@ def wilson(wrong: int, read: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def _matchable(drops: pl.DataFrame) -> pl.DataFrame:
+    """Add what a drop is known by: step and rows; which of two equal rows was dropped does not matter."""
+    ends = [pl.max_horizontal("row_id", "witness_row_id"), pl.min_horizontal("row_id", "witness_row_id")]
+    equal = pl.concat_str("step", *ends, separator=" ")
+    other = pl.concat_str("step", "row_id", "witness_row_id", separator=" ")
+    return drops.with_columns(match=pl.when(pl.col("step") == "exact").then(equal).otherwise(other))
+
+
 def report(readings: pl.DataFrame, now: pl.DataFrame) -> None:
     """Print the shares by step and source, and what no longer occurs."""
-    occurs = readings.join(now.select(KEYS), on=KEYS, how="semi")
-    of = pl.when(pl.col("row_id").str.starts_with("corpus")).then(pl.lit("corpus")).otherwise(pl.lit("pool"))
-    groups = {"pool": of == "pool", "corpus": of == "corpus", "all": pl.lit(True)}
+    now, readings = _matchable(now), _matchable(readings)
+    occurs = readings.join(now, on="match", how="semi")
+    drawn = pl.col("row_id").str.starts_with("corpus")
+    groups = {"pool": ~drawn, "corpus": drawn, "all": pl.lit(True)}
     print(f"{'rows':8}{'step':14}{'drops':>7}{'read':>6}{'occur':>7}{'wrong':>7}  share of those (95 % interval)")
     for name, chosen in groups.items():
         for step, threshold in [("exact", 1.0), ("fuzzy", 0.8), ("fuzzy", 0.7), ("all", 0.0)]:
@@ -104,7 +113,7 @@ def report(readings: pl.DataFrame, now: pl.DataFrame) -> None:
                 label = step if step in {"exact", "all"} else f"{step} {threshold}"
                 share = f"{wrong / len(there):6.1%} ({low:.1%} to {high:.1%})"
                 print(f"{name:8}{label:14}{total:7}{len(read):6}{len(there):7}{wrong:7}  {share}")
-    gone = readings.join(now.select(KEYS), on=KEYS, how="anti")
+    gone = readings.join(now, on="match", how="anti")
     print(f"\n{len(gone)} read drops no longer occur")
     for step, threshold, row, witness in gone.select(KEYS).iter_rows():
         print(f"  {step} {threshold} {row} -> {witness}")
@@ -112,7 +121,7 @@ def report(readings: pl.DataFrame, now: pl.DataFrame) -> None:
 
 def show(readings: pl.DataFrame, now: pl.DataFrame, count: int) -> None:
     """Print drops that were not read."""
-    unread = now.join(readings.select(KEYS), on=KEYS, how="anti")
+    unread = _matchable(now).join(_matchable(readings), on="match", how="anti")
     keys = pl.Series("key", sampling_key(unread["k64"].to_numpy(), SEED))
     for row in unread.with_columns(keys).sort("key", "row_id").head(count).iter_rows(named=True):
         print(f"\n=== {row['step']},{row['threshold']},{row['row_id']},{row['witness_row_id']},{row['similarity']:.4f}")
