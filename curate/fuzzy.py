@@ -2,80 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass as plain
-from itertools import pairwise
-from typing import Annotated, ClassVar, Final
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from curate.jaccard import Sets, similar_pairs
-from curate.step import decisions
-from curate.text import Key, Unit, grams_of, keyed, numbers
-from manifests.component import COMPONENT, Context
+from curate.duplicate import CACHE, Duplicates, TooManyPairs, dropped, gathered, placed, stored
+from curate.guard import AGREEMENT, ANSWER_GRAM, agreeing, number_labels, refuse_wipe_out
+from curate.index import COLUMNS, index_digest, with_index
+from curate.jaccard import Pairs, Sets, similar_pairs
+from curate.key import Key, grams, texts
+from curate.leader import leaders_of
+from curate.merit import Prefer, ranked, scorers
+from curate.tokens import Unit
+from manifests.component import COMPONENT, Context, spec_of
 from manifests.errors import Interrupted, UserError
+from manifests.names import digest
 
 REASON: Final = "near duplicate"
-
-
-@plain(frozen=True, eq=False)
-class Followers:
-    """Rows that are within the threshold of a leader: `row[k]` of `leader[k]`, the most similar leader before it."""
-
-    row: NDArray[np.int64]
-    leader: NDArray[np.int64]
-    similarity: NDArray[np.float64]
-
-
-def leaders(
-    sets: Sets,
-    threshold: float,
-    *,
-    group: NDArray[np.int64] | None = None,
-    always: NDArray[np.bool_] | None = None,
-    watch: Callable[[int], None] = lambda done: None,
-) -> Followers:
-    """Return the rows to drop when rows are taken in order and kept unless similar to a row kept before.
-
-    Leaders, not connected components: every dropped row is itself within the threshold of its leader, however long a
-    chain of small edits is. Rows of different `group` are never similar; rows of `always` are kept whatever they are
-    like; `watch` is called with the number of rows done. Of equally similar leaders the first is named.
-    """
-    alive = np.ones(len(sets), np.bool_)
-    found: list[tuple[int, int, float]] = []
-    for pairs in similar_pairs(sets, threshold, group=group, alive=alive):
-        edges = np.flatnonzero(np.diff(pairs.later, prepend=-1, append=-1))
-        for begin, end in pairwise(edges):
-            row = int(pairs.later[begin])
-            if always is not None and always[row]:
-                continue
-            kept = np.where(alive[pairs.earlier[begin:end]], pairs.similarity[begin:end], -1.0)
-            best = int(np.argmax(kept))
-            if kept[best] >= 0:
-                alive[row] = False
-                found.append((row, int(pairs.earlier[begin + best]), float(kept[best])))
-        watch(pairs.upto)
-    rows, lead, similarity = zip(*found, strict=True) if found else ((), (), ())
-    return Followers(np.array(rows, np.int64), np.array(lead, np.int64), np.array(similarity, np.float64))
+_REMEDY: Final = "raise `threshold`, set `max_shingle_rows` (templates), compare another `key`"
+_SELECTION: Final = frozenset({"threshold", "prefer", "protect", "max_removed_share", "keep", "index", "roles"})
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
 class Fuzzy:
     r"""Drops a row when a kept row is within `threshold` of it in Jaccard similarity of n-gram sets.
 
-    Exact: no pair is missed and none is estimated. Rows are taken by length of response, longest first, then by sample
-    id; the most similar row kept before is the witness, and the similarity is theirs. Words are
-    `re.findall(r"\w+", text.lower())`; a row of fewer than n words has the one n-gram of all its words; a row without
-    words is a duplicate of nothing. System turns are not compared.
+    Exact: no pair is missed and none is estimated. Rows are taken in order of merit; the most similar row kept before
+    is the witness, and the similarity is theirs. Words are `re.findall(r"\w+", text.lower())`, digits included; a text
+    of fewer than n words has the one n-gram of all its words; a text without words is a duplicate of nothing.
     """
 
     kind: ClassVar[str] = "fuzzy"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ()
+    paths: ClassVar[frozenset[str]] = frozenset({"index"})
 
     roles: tuple[str, ...] = ("generalist",)
     """Roles of the rows that are compared."""
@@ -86,60 +51,134 @@ class Fuzzy:
     unit: Unit = "word"
     """What an n-gram is made of: `word` or `char` (lower-case, white space as one space; six times the cost)."""
     key: Key = "both"
-    """What is compared: `prompt`, `response`, or `both`. `prompt` also drops other answers to a similar prompt."""
+    """What is compared: `prompt`, `response`, `both` as one text, or `turns`, where no n-gram spans two turns.
+
+    `prompt` also drops other answers to a similar prompt.
+    """
+    system: bool = False
+    """Compare system turns too."""
     numbers_agree: bool = True
     """Two rows with other numbers in the compared text are not duplicates: `2 + 3` is another task than `2 + 4`."""
+    prompts_agree: Annotated[float, Field(ge=0, le=1)] = AGREEMENT
+    """Duplicates have prompts at least this similar (Jaccard of words), where the key is `both` or `turns`; 0: any."""
+    answers_agree: Annotated[float, Field(ge=0, le=1)] = AGREEMENT
+    """The same of answers, by word 3-grams: other answers to one prompt are conflicts (the step `conflict`)."""
     max_shingle_rows: Annotated[int, Field(ge=1)] | None = None
     """N-grams in more rows than this are ignored: the boiler-plate of templates and tool prompts. Null ignores none."""
-    max_removed_share: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Stop when a source would lose a larger share of its rows than this."""
+    prefer: Prefer = ("length",)
+    """Which row stays: `length`, `source`, `id`, `high SCORER`, `low meta.KEY`, in the order in which they decide."""
     protect: tuple[str, ...] = ()
     """Sources that lose no row; their rows are taken first."""
+    max_removed_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Stop when a source would lose a larger share of its rows than this."""
+    index: str | None = None
+    """Index file (`curate.index.write_index`) of older rows: they come first, stay, and may be witnesses."""
+    floor: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Store all pairs this similar in the manifest's folder: another threshold, order or size then costs little."""
+    keep: Annotated[int, Field(ge=1)] | None = None
+    """Rows to keep in all, instead of a `threshold`: the highest threshold from `floor` on that leaves no more."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.keep is not None and self.floor is None:
+            raise UserError("`keep` needs a floor", value=self.keep, remedy="set `floor`, the lowest threshold allowed")
+        if self.keep is None and self.floor is not None and self.floor > self.threshold:
+            remedy = f"lower `floor` to {self.threshold:g} or less"
+            raise UserError("the floor is above the threshold", value=self.floor, remedy=remedy)
+        return self
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The scorers that `prefer` names."""
+        return scorers(self.prefer)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the fields do not say: the index file's bytes, by hash."""
+        return {"index": index_digest(self.index) if self.index else ""}
 
     def decide(self, samples: pl.DataFrame, reference: Mapping[str, pl.DataFrame], context: Context) -> pl.DataFrame:
         """Return one row per sample dropped; raise UserError when a source would lose more than it may."""
-        samples = samples.select("sample_id", "source", "prompt", "response").sort(
-            pl.col("source").is_in(list(self.protect)),
-            pl.col("response").str.len_chars(),
-            pl.col("sample_id"),
-            descending=[True, True, False],
-        )
-        texts = keyed(samples, self.key)
-        sets = Sets.of(grams_of(texts, self.ngram, self.unit), max_rows=self.max_shingle_rows)
-
-        def watch(done: int) -> None:
-            context.progress(done, len(samples))
-            if context.stopping():
-                raise Interrupted("stopped during near-duplicate removal")
-
-        found = leaders(
-            sets,
-            self.threshold,
-            group=numbers(texts) if self.numbers_agree else None,
-            always=samples["source"].is_in(list(self.protect)).to_numpy(),
-            watch=watch,
-        )
-        self._refuse_wipe_out(samples["source"], samples["source"][found.row])
-        ids, similarity = samples["sample_id"], pl.Series(found.similarity)
-        return decisions(ids[found.row], REASON, witness_id=ids[found.leader], similarity=similarity)
-
-    def _refuse_wipe_out(self, source: pl.Series, removed: pl.Series) -> None:
-        """Raise UserError with every source's loss when one is over the limit."""
-        loss = (
-            source.to_frame()
-            .group_by("source")
-            .len("rows")
-            .join(removed.to_frame().group_by("source").len("removed"), on="source", how="left")
-            .with_columns(pl.col("removed").fill_null(0))
-            .with_columns(share=pl.col("removed") / pl.col("rows"))
-            .sort(["share", "source"], descending=[True, False])
-        )
-        over = loss.filter(pl.col("share") > self.max_removed_share)["source"].to_list()
-        if over:
-            table = "; ".join(f"{s}: {r} of {n} ({share:.1%})" for s, n, r, share in loss.iter_rows())
-            raise UserError(
-                f"near-duplicate removal would take more than {self.max_removed_share:.1%} of a source",
-                value=over,
-                remedy=f"loss by source: {table}\n  raise `threshold`, set `max_shingle_rows` (templates), compare "
-                "another `key`, or raise `max_removed_share`",
+        rows = self._rows(samples)
+        detail = None
+        if self.keep is not None:
+            found = self._held(rows, self.floor or self.threshold, context).reduced(self.keep)
+            detail = f"threshold {found.threshold:.4g} leaves {found.kept} rows, {self.keep} asked for"
+            followers = found.followers
+        else:
+            held = self._cached(rows, context)
+            alive = np.ones(len(rows), np.bool_)
+            followers = (
+                held.followers
+                if held is not None
+                else leaders_of(
+                    self._similar(rows, self.threshold, alive),
+                    alive,
+                    always=self._always(rows),
+                    watch=lambda done: self._watch(done, len(rows), context),
+                )
             )
+        source = rows["source"]
+        given = rows.filter("given")["source"]
+        refuse_wipe_out(given, source[followers.row], self.max_removed_share, "near-duplicate removal", _REMEDY)
+        return dropped(rows, followers, REASON, detail)
+
+    def pairs(self, samples: pl.DataFrame, context: Context) -> Duplicates:
+        """Return all pairs at the floor (without one, the threshold) with the leaders at the threshold.
+
+        Its `rethreshold`, `reduced`, `frame`, `clusters` and `explain` need no text. Raises UserError beyond
+        `duplicate.MAX_PAIRS` pairs.
+        """
+        return self._held(self._rows(samples), self.floor or self.threshold, context)
+
+    def _rows(self, samples: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows in order of merit, those of the index first, with `indexed` and `given`."""
+        best = ranked(samples, self.prefer, self.protect)
+        columns = [name for name in COLUMNS if name in best.columns and (name != "messages" or self.key == "turns")]
+        if self.index is not None:
+            return with_index(best, self.index)
+        return best.select(*columns, indexed=pl.lit(value=False), given=pl.lit(value=True))
+
+    def _always(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
+        return rows.select(pl.col("indexed") | pl.col("source").is_in(list(self.protect))).to_series().to_numpy()
+
+    def _similar(self, rows: pl.DataFrame, threshold: float, alive: NDArray[np.bool_] | None) -> Iterator[Pairs]:
+        """Yield the similar pairs that no guard forbids, as places in `rows`."""
+        sets = Sets.of(grams(rows, self.key, self.system, self.ngram, self.unit), max_rows=self.max_shingle_rows)
+        group = number_labels(texts(rows, self.key, self.system), self.numbers_agree)
+        found = similar_pairs(sets, threshold, group=group, alive=alive)
+        if self.key in {"both", "turns"}:
+            for column, n, least in (("prompt", 1, self.prompts_agree), ("response", ANSWER_GRAM, self.answers_agree)):
+                found = agreeing(found, rows[column], n, least) if least else found
+        return found
+
+    def _watch(self, done: int, total: int, context: Context) -> None:
+        context.progress(done, total)
+        if context.stopping():
+            raise Interrupted("stopped during near-duplicate removal")
+
+    def _cached(self, rows: pl.DataFrame, context: Context) -> Duplicates | None:
+        """Return the stored pairs when a floor asks for them, None where there are too many to store."""
+        if self.floor is None:
+            return None
+        try:
+            return self._held(rows, self.floor, context)
+        except TooManyPairs:
+            return None
+
+    def _held(self, rows: pl.DataFrame, floor: float, context: Context) -> Duplicates:
+        """Return all pairs at the floor, from the cache or for it.
+
+        They are stored by the content of the rows and what decides on similarity, as places in the order of content
+        ids: neither the order of merit nor names of sources matter.
+        """
+        rows = rows.with_row_index("place")
+        plain = rows.sort("content_id", "sample_id")
+        what = {name: value for name, value in spec_of(self).items() if name not in _SELECTION}
+        key = digest([what | {"floor": floor}, plain["content_id"].to_list()])
+
+        def made() -> Pairs:
+            return gathered(self._similar(plain, floor, None), lambda done: self._watch(done, len(rows), context))
+
+        found = placed(stored(context.root / CACHE / f"{key}.parquet", made), plain["place"].cast(pl.Int64).to_numpy())
+        threshold = max(self.threshold, floor)
+        return Duplicates(rows, found, floor, threshold, self._always(rows), REASON)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.jaccard import Pairs
-from curate.text import Grams, Ints, grams_of, normalise, numbers
+from curate.text import Grams, Ints, grams_of, numbers
 from manifests.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 
 AGREEMENT: Final = 0.5
 """Two answers to one prompt below this Jaccard similarity of word 3-grams are different answers."""
-_NGRAM: Final = 3
+ANSWER_GRAM: Final = 3
+"""Words in the n-grams by which answers are compared."""
 
 
 def number_labels(texts: pl.Series, agree: bool) -> Ints | None:
@@ -40,47 +40,20 @@ def jaccard_of(grams: Grams, row: Ints, other: Ints) -> NDArray[np.float64]:
     return np.asarray(both / np.maximum(count[row] + count[other] - both, 1), np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """The answers of rows with their prompts: knows which pairs answer one prompt in different ways."""
+def agreeing(pairs: Iterable[Pairs], texts: pl.Series, n: int, least: float) -> Iterator[Pairs]:
+    """Yield the pairs without those whose `texts` (one per row) are below `least` in Jaccard of word n-grams.
 
-    prompt: Ints
-    """A label per row, equal where the prompts are, but for composition, case and white space."""
-    answer: Ints
-    """The same of the responses."""
-    grams: Grams
-    """Word 3-grams of the responses of those rows that share their prompt with another."""
-
-    @classmethod
-    def of(cls, samples: pl.DataFrame) -> Answers:
-        """Return the answers of `samples`; only prompts that occur twice cost anything."""
-        prompt, answer = (_labels(samples[column]) for column in ("prompt", "response"))
-        shared = np.bincount(prompt, minlength=1)[prompt] > 1
-        texts = samples["response"].zip_with(_mask(shared), samples["response"].clear(len(samples)))
-        return cls(prompt, answer, grams_of(texts.fill_null(""), _NGRAM))
-
-    def similarity(self, row: Ints, other: Ints) -> NDArray[np.float64]:
-        """Return how similar the answers of rows that share a prompt are, 0 to 1; equal answers have 1."""
-        return np.where(self.answer[row] == self.answer[other], 1.0, jaccard_of(self.grams, row, other))
-
-    def agreeing(self, pairs: Iterable[Pairs], least: float) -> Iterator[Pairs]:
-        """Yield the pairs without those that share a prompt and have answers below `least` in similarity."""
-        for block in pairs:
-            same = np.flatnonzero(self.prompt[block.later] == self.prompt[block.earlier])
-            other = same[self.similarity(block.later[same], block.earlier[same]) < least]
-            fit = np.ones(len(block.later), np.bool_)
-            fit[other] = False
-            yield Pairs(block.later[fit], block.earlier[fit], block.similarity[fit], block.upto)
-
-
-def _labels(texts: pl.Series) -> Ints:
-    return np.asarray(normalise(texts, case=True).rank("dense").to_numpy(), np.int64)
-
-
-def _mask(values: NDArray[np.bool_]) -> pl.Series:
-    import polars as pl
-
-    return pl.Series(values)
+    Texts without a word agree when they are equal.
+    """
+    for block in pairs:
+        rows, place = np.unique(np.concatenate((block.later, block.earlier)), return_inverse=True)
+        later, earlier = place[: len(block.later)], place[len(block.later) :]
+        said = texts[rows].str.strip_chars()
+        similarity = jaccard_of(grams_of(said, n), later, earlier)
+        apart = np.flatnonzero(similarity < least)
+        similarity[apart] += (said[later[apart]] == said[earlier[apart]]).to_numpy()
+        fit = similarity >= least
+        yield Pairs(block.later[fit], block.earlier[fit], block.similarity[fit], block.upto)
 
 
 def refuse_wipe_out(source: pl.Series, removed: pl.Series, most: float, what: str, remedy: str) -> None:

@@ -108,6 +108,8 @@ class Judge:
     """Roles of the samples that are judged."""
     sources: tuple[str, ...] = ()
     """Sources that are judged, all when left out; the other rows abstain."""
+    remarked: tuple[str, ...] = ()
+    """Judge only rows that an earlier step kept with one of these remarks, such as `conflict`; others abstain."""
     truth: str | None = None
     """Key of meta that is true where a row is wrong: the judge never sees it, its measured quality is reported."""
     votes: Annotated[int, Field(ge=1)] = 1
@@ -128,6 +130,11 @@ class Judge:
         if self.labels[0].strip() == self.labels[1].strip() or not all(text.strip() for text in self.labels):
             raise UserError("the two labels must be different words", value=self.labels)
         return self
+
+    @property
+    def reads_remarks(self) -> bool:
+        """Whether the job hands the remarks of earlier steps to `score`, as the list column `remarks`."""
+        return bool(self.remarked)
 
     def identity(self) -> dict[str, Any]:
         """Return what the fields do not say: the prompt's text and the engine's weights, by hash."""
@@ -175,15 +182,19 @@ class Judge:
         common = digest(who)
         calls: dict[str, Call] = {}
         columns = ["sample_id", "content_id", "prompt", "response"]
-        if self.sources:
-            samples = samples.filter(pl.col("source").is_in(self.sources))
-        for row in samples.select(columns).sort("sample_id").iter_rows(named=True):
+        for row in samples.filter(self._asked()).select(columns).sort("sample_id").iter_rows(named=True):
             if not row["response"].strip():
                 continue
             text = render(prompt.text, row, digest([prompt.digest, row["content_id"]])[:8])
             key = digest([common, text]) if self.judge.cached else row["sample_id"]
             calls[row["sample_id"]] = Call(key, text, row["sample_id"], row["content_id"])
         return calls
+
+    def _asked(self) -> pl.Expr:
+        """Return which rows are to be judged."""
+        asked = pl.col("source").is_in(self.sources) if self.sources else pl.lit(value=True)
+        marks = pl.lit(list(self.remarked), pl.List(pl.String))
+        return asked & (pl.col("remarks").list.set_intersection(marks).list.len() > 0) if self.remarked else asked
 
     def _ask(self, missing: Sequence[Call], menu: Menu, context: Context) -> Iterator[list[Reply]]:
         """Yield the engine's replies in batches, checked, then a failed reply for each call that it left out."""
@@ -201,10 +212,10 @@ class Judge:
     def _scored(self, samples: pl.DataFrame, calls: Mapping[str, Call], replies: Mapping[str, Reply]) -> Scored:
         scores: list[dict[str, Any]] = []
         verdicts: list[dict[str, Any]] = []
-        asked = frozenset(self.sources)
-        for sample_id, source in samples.select("sample_id", "source").sort("sample_id").iter_rows():
+        left_out = "no step made such a remark on it" if self.remarked else "its source is not judged"
+        for sample_id, asked in samples.select("sample_id", asked=self._asked()).sort("sample_id").iter_rows():
             call = calls.get(sample_id)
-            nothing = "empty response" if source in asked or not asked else "its source is not judged"
+            nothing = "empty response" if asked else left_out
             status, value, why = (ABSTAINED, None, nothing) if call is None else self._read(replies[call.key])
             key = call.key if call is not None and self.judge.cached else None
             label = None if value is None else ("wrong" if value >= self.threshold else "correct")

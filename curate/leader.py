@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.jaccard import Pairs
+from curate.jaccard import Pairs, Sets, similar_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,3 +52,19 @@ def leaders_of(
         watch(block.upto)
     rows, lead, similarity = zip(*found, strict=True) if found else ((), (), ())
     return Followers(np.array(rows, np.int64), np.array(lead, np.int64), np.array(similarity, np.float64))
+
+
+def leaders(
+    sets: Sets,
+    threshold: float,
+    *,
+    group: NDArray[np.int64] | None = None,
+    always: NDArray[np.bool_] | None = None,
+    watch: Callable[[int], None] = lambda done: None,
+) -> Followers:
+    """Return the rows that `leaders_of` drops among sets of this Jaccard similarity, without finding all pairs.
+
+    Rows of different `group` are never similar.
+    """
+    alive = np.ones(len(sets), np.bool_)
+    return leaders_of(similar_pairs(sets, threshold, group=group, alive=alive), alive, always=always, watch=watch)

@@ -18,6 +18,7 @@ STEPS: Final = Table(
         "classifier": "curate.classifier:Classifier",
         "complexity": "curate.surface:Complexity",
         "computed": "curate.computed:Computed",
+        "conflict": "curate.conflict:Conflict",
         "decontaminate": "curate.decontaminate:Decontaminate",
         "exact": "curate.exact:Exact",
         "fuzzy": "curate.fuzzy:Fuzzy",

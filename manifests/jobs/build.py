@@ -69,7 +69,7 @@ def component(source: Table | type[Any], value: object, path: Path_, problems: P
     `source` is the table in which `kind` is looked up, or the class itself where there is no kind. A class variable
     `nested` (field -> Table) makes mappings with a kind in these fields into components of that table; a class variable
     `paths` names the fields that may hold a path, which is made absolute: `path` always is one, `model` (and a text in
-    a nested field) a folder or a hub id, any other a `.txt` file or a packaged name.
+    a nested field) a folder or a hub id, any other a `.txt` or `.parquet` file or a packaged name.
     """
     if not isinstance(value, Mapping):
         noun, first = (source.noun, "kind") if isinstance(source, Table) else (source.kind, "name")

@@ -46,8 +46,8 @@ class Roots:
         return given
 
     def text(self, given: str) -> str:
-        """Return the absolute path of a text file, or `given` itself when it is a packaged name: no `.txt`, no `/`."""
-        return str(self.existing(given)) if given.endswith(".txt") or "/" in given else given
+        """Return the absolute path of a .txt or .parquet file, or `given` itself where it is a packaged name."""
+        return str(self.existing(given)) if given.endswith((".txt", ".parquet")) or "/" in given else given
 
     def existing(self, given: str) -> Path:
         """Return the absolute path that `given` names; raise UserError with the nearest name when it is not there."""

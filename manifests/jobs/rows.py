@@ -36,8 +36,20 @@ def kept(state: State, roles: Sequence[str]) -> pl.DataFrame:
 
 
 def kept_with(state: State, component: Any) -> pl.DataFrame:  # noqa: ANN401 - a curate.Step or Scorer
-    """Return the kept samples of a component's roles, with the values of the scorers that it reads."""
-    return _with_scores(state, kept(state, component.roles), getattr(component, "reads", ()))
+    """Return the kept samples of a component's roles, with the values of the scorers that it reads.
+
+    One whose `reads_remarks` is true also gets a list column `remarks`: the reasons that earlier steps gave when they
+    kept the row, in alphabetical order.
+    """
+    frame = _with_scores(state, kept(state, component.roles), getattr(component, "reads", ()))
+    if not getattr(component, "reads_remarks", False):
+        return frame
+    found = state.query(
+        "SELECT sample_id, list_sort(list(DISTINCT reason)) AS remarks FROM store.decisions"
+        " WHERE kept AND reason IS NOT NULL GROUP BY sample_id"
+    ).cast({"remarks": pl.List(pl.String)})
+    frame = frame.join(found, on="sample_id", how="left", maintain_order="left")
+    return frame.with_columns(pl.col("remarks").fill_null(pl.lit([], pl.List(pl.String))))
 
 
 def _with_scores(state: State, frame: pl.DataFrame, scorers: Iterable[str]) -> pl.DataFrame:

@@ -99,11 +99,11 @@ def data_stages(job: Job) -> list[Stage]:
         wanted = getattr(entry, "reads", ())
         inputs += [stage.key for stage in scores if stage.component.name in wanted]
         label = step_label(position, entry.kind)
+        inputs.append(digest(entry.identity()) if hasattr(entry, "identity") else "")
         if hasattr(entry, "decide"):
             steps.append(builder.add(f"step:{label}", entry, inputs))
         else:
-            said = digest(entry.identity()) if hasattr(entry, "identity") else ""
-            scores.append(builder.add(f"score:{label}", entry, [*inputs, said]))
+            scores.append(builder.add(f"score:{label}", entry, inputs))
     curated = [*_keys(reads, job, ("generalist", "specialist")), *(s.key for s in steps)]
     cells: dict[Any, Stage] = {}
     for space in _spaces(job):

@@ -81,7 +81,7 @@ def test_a_drop_says_why_and_for_whom():
 )
 def test_the_preferred_row_stays(prefer, response, source):
     frame = rows(("p", "the longer one", "b"), ("p", "short", "a"), ("p", "tiny", "c"))
-    stays = kept(frame, Exact(key="prompt", prefer=prefer).decide(frame, {}, HERE))
+    stays = kept(frame, Exact(key="prompt", prefer=(prefer,)).decide(frame, {}, HERE))
     if prefer == "id":
         assert stays["sample_id"].item() == min(frame["sample_id"])
     else:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.fuzzy import REASON, Fuzzy, leaders
+from curate.fuzzy import REASON, Fuzzy
 from curate.jaccard import Sets
+from curate.leader import leaders
 from curate.sample import Message, Sample, content_id, sample_id, samples_frame
 from curate.step import Step
 from curate.text import grams_of
@@ -148,8 +149,8 @@ def test_rows_with_other_numbers_both_stay_unless_the_guard_is_off():
 def test_boiler_plate_is_ignored_when_capped():
     tools = "You may call the following tools search news weather calendar and calculator with one argument each. "
     frame = rows(*[(tools + f"Please {w}", w) for w in ("look", "think", "write", "sing", "count", "draw")])
-    assert len(Fuzzy(threshold=0.7).decide(frame, {}, HERE)) == 5
-    assert len(Fuzzy(threshold=0.7, max_shingle_rows=4).decide(frame, {}, HERE)) == 0
+    assert len(Fuzzy(threshold=0.7, answers_agree=0.0).decide(frame, {}, HERE)) == 5
+    assert len(Fuzzy(threshold=0.7, answers_agree=0.0, max_shingle_rows=4).decide(frame, {}, HERE)) == 0
 
 
 def test_a_source_that_would_lose_too_much_stops_the_step_with_every_loss():
@@ -211,6 +212,55 @@ def test_wrong_fields_are_refused(wrong):
 
 def test_every_field_is_in_the_key():
     changed = [{"threshold": 0.7}, {"ngram": 4}, {"unit": "char"}, {"key": "prompt"}, {"numbers_agree": False}]
-    changed += [{"max_shingle_rows": 9}, {"max_removed_share": 0.5}, {"protect": ("a",)}, {"roles": ("specialist",)}]
+    changed += [
+        {"prefer": ("id",)},
+        {"system": True},
+        {"floor": 0.5},
+        {"floor": 0.5, "keep": 9},
+        {"index": "a.parquet"},
+    ]
+    changed += [
+        {"prompts_agree": 0.4},
+        {"answers_agree": 0.4},
+        {"max_shingle_rows": 9},
+        {"max_removed_share": 0.5},
+        {"protect": ("a",)},
+        {"roles": ("specialist",)},
+    ]
     keys = {component_key(Fuzzy(**fields)) for fields in changed} | {component_key(Fuzzy())}
     assert len(keys) == len(changed) + 1
+
+
+def test_the_row_of_most_merit_stays_and_the_scorer_is_asked_for():
+    frame = rows(("Say it.", STORY), ("Say it.", STORY + " today"), ("Say it.", STORY + " again"))
+    scored = frame.with_columns(judge=pl.when(pl.col("response").str.ends_with("again")).then(0.1).otherwise(0.9))
+    step = Fuzzy(threshold=0.7, prefer=("low judge", "length"))
+    decisions = step.decide(scored, {}, HERE)
+    assert step.reads == ("judge",)
+    assert len(decisions) == 2
+    assert {text_of(frame, s) for s in decisions["witness_id"]} == {STORY + " again"}
+    with pytest.raises(UserError, match="no scores of this name"):
+        step.decide(frame, {}, HERE)
+
+
+def test_the_same_answer_to_another_question_is_not_a_duplicate_unless_that_is_allowed():
+    frame = rows(("Describe the scene by the river.", STORY), ("Form an argument about free will", STORY))
+    assert len(Fuzzy(threshold=0.6).decide(frame, {}, HERE)) == 0
+    assert len(Fuzzy(threshold=0.6, prompts_agree=0.0).decide(frame, {}, HERE)) == 1
+    assert len(Fuzzy(threshold=0.6, key="response").decide(frame, {}, HERE)) == 1
+
+
+def test_rows_shorter_than_an_n_gram_have_the_one_gram_of_their_words():
+    frame = rows(
+        *[("p", " ".join("abcd"[:k])) for k in range(1, 5)], *[("p", " ".join("ABCD"[:k])) for k in range(1, 5)]
+    )
+    decisions = Fuzzy(key="response", ngram=3, threshold=1.0).decide(frame, {}, HERE)
+    assert len(decisions) == 4
+    assert set(decisions["similarity"]) == {1.0}
+
+
+def test_a_floor_that_fits_nothing_is_refused():
+    with pytest.raises(UserError, match="`keep` needs a floor"):
+        Fuzzy(keep=5)
+    with pytest.raises(UserError, match=r"floor is above the threshold: 0\.9"):
+        Fuzzy(floor=0.9, threshold=0.8)

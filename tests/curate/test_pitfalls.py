@@ -16,11 +16,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from curate.conflict import Conflict
 from curate.exact import Exact
 from curate.fuzzy import Fuzzy
 from curate.judge import Judge
 from curate.judges import OK, Reply
 from curate.sample import Message, Sample, content_id, sample_id, samples_frame
+from curate.semantic import Semantic
 from curate.sources import Source
 from manifests.component import Context
 from tests.curate.judged import frame
@@ -28,7 +30,7 @@ from tests.curate.test_judge import Answering
 
 HERE = Context(root=Path())
 ROOT = Path(__file__).parents[2]
-STEPS = {"exact": Exact(), "fuzzy": Fuzzy(threshold=0.7)}
+STEPS = {"exact": Exact(), "fuzzy": Fuzzy(threshold=0.7), "semantic": Semantic(encoder="hash", threshold=0.9)}
 TOOLS = (
     "You may use these tools. search(query): find pages on the web that hold the words of the query. weather(place): "
     "tell the weather of a place for the next days. news(topic): read the newest headlines on a topic, five at a time."
@@ -37,6 +39,12 @@ STORY = (
     "In spring the river rises over its banks and the farmers of the valley move their sheep to the hills, where the "
     "grass is young and the wolves are few, and they stay there with their dogs until the water has gone again"
 )
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    """Run in a folder of its own: the manifest's folder, where vectors are kept."""
+    monkeypatch.chdir(tmp_path)
 
 
 def words(text: str) -> list[str]:
@@ -110,7 +118,15 @@ def test_every_removal_is_justified_by_a_row_that_stays_and_no_similar_pair_is_l
     assert not [1 for i, a in enumerate(stays) for b in stays[:i] if jaccard(a, b) >= 0.7]
 
 
-@pytest.mark.parametrize("step", [Exact(case=True), Fuzzy(threshold=0.3), Fuzzy(threshold=0.3, max_shingle_rows=2)])
+@pytest.mark.parametrize(
+    "step",
+    [
+        Exact(case=True),
+        Fuzzy(threshold=0.3),
+        Fuzzy(threshold=0.3, max_shingle_rows=2),
+        Semantic(encoder="hash", threshold=0.3),
+    ],
+)
 def test_rows_that_differ_in_numbers_alone_all_stay(step):
     task = "A shop sells {} pens for {} pounds each and gives one pound back; how much has it earned in the end?"
     samples = frame((task.format(a, b), f"It has earned {a * b - 1} pounds.") for a in (4, 14, 40) for b in (2, 3))
@@ -121,6 +137,20 @@ def test_rows_that_differ_in_numbers_alone_all_stay(step):
 def test_other_answers_to_the_same_prompt_stay(step):
     samples = frame([(STORY, "Yes, " + edited(STORY, 0.9, 1)), (STORY, "No, " + edited(STORY, 0.9, 2))])
     assert len(kept(step, samples)) == 2
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_short_answers_that_differ_are_not_outweighed_by_a_long_prompt(step):
+    samples = frame((f"Is this told as fact or opinion? {STORY}", said) for said in ("It is fact.", "It is opinion."))
+    assert len(kept(step, samples)) == 2
+
+
+def test_disagreeing_answers_to_one_prompt_are_a_conflict_and_all_stay():
+    samples = frame([("Is a hot dog a sandwich?", "Fact."), ("Is a hot dog a sandwich?", "Opinion."), ("Why?", "So.")])
+    found = Conflict().decide(samples, {}, HERE)
+    assert found["kept"].all()
+    marked = samples.filter(pl.col("sample_id").is_in(found["sample_id"].implode()))
+    assert sorted(marked["response"]) == ["Fact.", "Opinion."]
 
 
 def test_only_a_key_of_the_prompt_alone_drops_other_answers():
@@ -141,8 +171,9 @@ def test_a_shared_tool_prompt_in_the_system_turn_is_not_compared():
 def test_a_shared_tool_prompt_in_the_users_turn_is_ignored_with_a_cap():
     asked = ["rain in Oslo", "the cup final", "news from space", "recipes for soup", "trains to Rome", "old songs"]
     samples = frame((f"{TOOLS} {text}", f"search('{text}')") for text in asked)
-    assert len(kept(Fuzzy(threshold=0.7), samples)) == 1
-    assert len(kept(Fuzzy(threshold=0.7, max_shingle_rows=4), samples)) == len(asked)
+    assert len(kept(Fuzzy(threshold=0.7, answers_agree=0.0), samples)) == 1
+    assert len(kept(Fuzzy(threshold=0.7, answers_agree=0.0, max_shingle_rows=4), samples)) == len(asked)
+    assert len(kept(Fuzzy(threshold=0.7), samples)) == len(asked)
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
@@ -187,7 +218,7 @@ def test_false_valued_ids_survive_reading(tmp_path):
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9, 1.0])
 def test_no_pair_is_missed_at_any_threshold(threshold):
     samples = families(count=6, seed=1)
-    step = Fuzzy(threshold=threshold, numbers_agree=False)
+    step = Fuzzy(threshold=threshold, numbers_agree=False, prompts_agree=0.0, answers_agree=0.0)
     texts = [both(row) for row in samples.iter_rows(named=True)]
     stays = kept(step, samples)
     assert not [1 for i, a in enumerate(stays) for b in stays[:i] if jaccard(a, b) >= threshold]
@@ -231,12 +262,16 @@ print(digest({name: step.decide(rows, {}, Context(root=Path())).rows() for name,
 """
 
 
-def test_decisions_are_the_same_for_any_hash_seed_thread_count_and_row_order():
+def test_decisions_are_the_same_for_any_hash_seed_thread_count_and_row_order(tmp_path):
     said = set()
     for seed, threads in (("0", "1"), ("1", "2")):
         changed = {"PYTHONHASHSEED": seed, "POLARS_MAX_THREADS": threads, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", CHILD, seed]
-        said.add(subprocess.run(command, env=os.environ | changed, capture_output=True, text=True, check=True).stdout)
+        (tmp_path / seed).mkdir()
+        child = subprocess.run(
+            command, env=os.environ | changed, cwd=tmp_path / seed, capture_output=True, text=True, check=True
+        )
+        said.add(child.stdout)
     assert len(said) == 1
     assert len(said.pop().strip()) == 32
 
