@@ -35,9 +35,10 @@ def main(path, out, *options):
         found = np.concatenate([np.stack([b.earlier, b.later], 1) for b in blocks])
         write(out, kept=[], pairs=found.tolist())
         return
-    fields = {name: json.loads(value) for name, value in (option.split("=", 1) for option in options)}
+    given = {name: json.loads(value) for name, value in (option.split("=", 1) for option in options)}
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     rows = samples(path)
-    step = Fuzzy(**{"roles": ("generalist",), "threshold": 0.7, "ngram": 3, "max_removed_share": 1.0} | fields)
+    step = Fuzzy(**{"threshold": 0.7} | fields)
     found = step.decide(rows, {}, Context(root=Path()))
     dropped = found.filter(~pl.col("kept")).select(
         pl.col("sample_id", "witness_id").str.strip_chars_start("0").replace("", "0").cast(pl.Int64), "similarity"

@@ -1,4 +1,8 @@
-"""text-dedup: its MinHash stages, word 3-grams, 128 hashes, 16 x 8, .7; `check` adds its check of false positives."""
+"""text-dedup: its MinHash stages, word 3-grams, 128 hashes, 16 x 8, .7; `check` adds its check of false positives.
+
+Without the check its output keeps the rows whose number is that of their cluster, and the polars-grouper that it
+installs (0.6.1) numbers clusters from 1: most clusters vanish whole. `first` keeps the first row of each instead.
+"""
 
 import sys
 import tempfile
@@ -46,7 +50,9 @@ def main(path, out, *options):
         if "check" in options:
             rows, parents = minhash.check_false_positives(config, rows)
         kept = minhash.remove_duplicates(config, rows)["__INDEX__"]
-        write(out, kept=kept, cluster=[parents.get(row, row) for row in range(before)])
+        first = {}
+        cluster = [first.setdefault(("cluster", parents[row]) if row in parents else row, row) for row in range(before)]
+        write(out, kept=None if "first" in options else kept, cluster=cluster)
 
 
 if __name__ == "__main__":
