@@ -182,7 +182,7 @@ class Judge:
         common = digest(who)
         calls: dict[str, Call] = {}
         columns = ["sample_id", "content_id", "prompt", "response"]
-        for row in samples.filter(self._asked()).select(columns).sort("sample_id").iter_rows(named=True):
+        for row in samples.filter(self._asked(samples)).select(columns).sort("sample_id").iter_rows(named=True):
             if not row["response"].strip():
                 continue
             text = render(prompt.text, row, digest([prompt.digest, row["content_id"]])[:8])
@@ -190,8 +190,11 @@ class Judge:
             calls[row["sample_id"]] = Call(key, text, row["sample_id"], row["content_id"])
         return calls
 
-    def _asked(self) -> pl.Expr:
+    def _asked(self, samples: pl.DataFrame) -> pl.Expr:
         """Return which rows are to be judged."""
+        if self.remarked and "remarks" not in samples.columns:
+            remedy = "give `samples` a list column `remarks`, as a job does"
+            raise UserError("no remarks beside the samples", value=self.remarked, remedy=remedy)
         asked = pl.col("source").is_in(self.sources) if self.sources else pl.lit(value=True)
         marks = pl.lit(list(self.remarked), pl.List(pl.String))
         return asked & (pl.col("remarks").list.set_intersection(marks).list.len() > 0) if self.remarked else asked
@@ -213,7 +216,7 @@ class Judge:
         scores: list[dict[str, Any]] = []
         verdicts: list[dict[str, Any]] = []
         left_out = "no step made such a remark on it" if self.remarked else "its source is not judged"
-        for sample_id, asked in samples.select("sample_id", asked=self._asked()).sort("sample_id").iter_rows():
+        for sample_id, asked in samples.select("sample_id", asked=self._asked(samples)).sort("sample_id").iter_rows():
             call = calls.get(sample_id)
             nothing = "empty response" if asked else left_out
             status, value, why = (ABSTAINED, None, nothing) if call is None else self._read(replies[call.key])

@@ -326,3 +326,23 @@ def test_the_key_holds_what_matters_and_identity_the_prompts_text(tmp_path):
 
 def test_sessions_follow_the_protocol():
     assert isinstance(Answering(fixed(0, 0)), Session)
+
+
+def test_only_rows_with_one_of_the_remarks_are_judged(tmp_path):
+    samples = frame([("q", "one"), ("q", "two"), ("r", "three"), ("s", "")]).sort("response")
+    marks = pl.Series("remarks", [["conflict"], [], ["conflict", "other"], ["other"]], dtype=pl.List(pl.String))
+    marked = samples.with_columns(marks).sort("sample_id")
+    judge = Judge(judge=Answering(fixed(0.9, 0.1)), prompt="plain", remarked=("conflict",))
+    assert judge.reads_remarks
+    assert not Judge(judge=Answering(fixed(0.9, 0.1))).reads_remarks
+    assert judge.pending(marked, Context(root=tmp_path)) == 1
+    found = judge.score(marked, Context(root=tmp_path))
+    said = {text: (row["status"], row["why"]) for text, row in by_response(samples, found.scores).items()}
+    assert said == {
+        "": ("abstained", "empty response"),
+        "one": ("abstained", "no step made such a remark on it"),
+        "two": ("abstained", "no step made such a remark on it"),
+        "three": ("ok", None),
+    }
+    with pytest.raises(UserError, match="no remarks beside the samples"):
+        judge.score(samples, Context(root=tmp_path))

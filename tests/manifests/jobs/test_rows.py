@@ -106,3 +106,22 @@ def test_a_base_learns_kept_text_of_the_sources_asked_for_and_never_eval_rows(st
     )
     assert len(rows.texts(state, ("facts",))) == 12
     assert rows.texts(state, ("held-out",)) == ()
+
+
+def test_remarks_of_earlier_steps_are_handed_to_those_that_ask(state):
+    class Reader:
+        roles = ("generalist",)
+        reads_remarks = True
+
+    class Marked:
+        def query(self, sql, parameters=()):
+            if "AS remarks" not in sql:
+                return state.query(sql, parameters)
+            assert state.query(sql, parameters).columns == ["sample_id", "remarks"]
+            first = rows.kept(state, ("generalist",))["sample_id"][:1]
+            return pl.DataFrame({"sample_id": first, "remarks": [["conflict", "seen"]]})
+
+    frame = rows.kept_with(Marked(), Reader())
+    assert frame["remarks"].to_list() == [["conflict", "seen"], *[[]] * (frame.height - 1)]
+    assert frame.drop("remarks").equals(rows.kept(state, ("generalist",)))
+    assert rows.kept_with(state, Reader())["remarks"].dtype == pl.List(pl.String)
