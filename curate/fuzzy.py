@@ -12,12 +12,13 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from curate.duplicate import CACHE, Duplicates, TooManyPairs, dropped, gathered, placed, stored
-from curate.guard import AGREEMENT, ANSWER_GRAM, agreeing, number_labels, refuse_wipe_out
+from curate.guard import AGREEMENT, ANSWER_GRAM, SAME_ANSWER, agreeing, number_labels, refuse_wipe_out
 from curate.index import COLUMNS, index_digest, with_index
-from curate.jaccard import Pairs, Sets, similar_pairs
+from curate.jaccard import BUDGET, Pairs, Sets, budget_of, similar_pairs
 from curate.key import Key, grams, texts
 from curate.leader import leaders_of
 from curate.merit import Prefer, ranked, scorers
+from curate.minhash import Bands
 from curate.tokens import Unit
 from manifests.component import COMPONENT, Context, spec_of
 from manifests.errors import Interrupted, UserError
@@ -32,14 +33,16 @@ _SELECTION: Final = frozenset({"threshold", "prefer", "protect", "max_removed_sh
 class Fuzzy:
     r"""Drops a row when a kept row is within `threshold` of it in Jaccard similarity of n-gram sets.
 
-    Exact: no pair is missed and none is estimated. Rows are taken in order of merit; the most similar row kept before
-    is the witness, and the similarity is theirs. Words are `re.findall(r"\w+", text.lower())`, digits included; a text
-    of fewer than n words has the one n-gram of all its words; a text without words is a duplicate of nothing.
+    Exact: no pair is missed (but see `recall`) and none is estimated. Rows are taken in order of merit; the most
+    similar row kept before is the witness, and the similarity is theirs. Words are `re.findall(r"\w+", text.lower())`,
+    digits included; a text of fewer than n words has the one n-gram of all its words; a text without words is a
+    duplicate of nothing.
     """
 
     kind: ClassVar[str] = "fuzzy"
     version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ()
+    inert: ClassVar[frozenset[str]] = frozenset({"memory"})
     paths: ClassVar[frozenset[str]] = frozenset({"index"})
 
     roles: tuple[str, ...] = ("generalist",)
@@ -61,8 +64,11 @@ class Fuzzy:
     """Two rows with other numbers in the compared text are not duplicates: `2 + 3` is another task than `2 + 4`."""
     prompts_agree: Annotated[float, Field(ge=0, le=1)] = AGREEMENT
     """Duplicates have prompts at least this similar (Jaccard of words), where the key is `both` or `turns`; 0: any."""
-    answers_agree: Annotated[float, Field(ge=0, le=1)] = AGREEMENT
-    """The same of answers, by word 3-grams: other answers to one prompt are conflicts (the step `conflict`)."""
+    answers_agree: Annotated[float, Field(ge=0, le=1)] = SAME_ANSWER
+    """The same of answers, by word 3-grams; lower it when a lower `threshold` is to find more.
+
+    Other answers to one prompt are conflicts, not duplicates: see the step `conflict`.
+    """
     max_shingle_rows: Annotated[int, Field(ge=1)] | None = None
     """N-grams in more rows than this are ignored: the boiler-plate of templates and tool prompts. Null ignores none."""
     prefer: Prefer = ("length",)
@@ -77,6 +83,13 @@ class Fuzzy:
     """Store all pairs this similar in the manifest's folder: another threshold, order or size then costs little."""
     keep: Annotated[int, Field(ge=1)] | None = None
     """Rows to keep in all, instead of a `threshold`: the highest threshold from `floor` on that leaves no more."""
+    recall: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """In pools of more than `exact_rows` rows, find this share of the pairs at the threshold, by MinHash bands; each is
+    still verified. Null finds all, whatever the size."""
+    exact_rows: Annotated[int, Field(ge=0)] = 1_000_000
+    """Rows up to which every pair is found, whatever `recall` says."""
+    memory: Annotated[int, Field(ge=1)] | None = None
+    """Megabytes that a block of the comparison may take, beside the n-grams (about 4 kB a row); null for 200 or so."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -145,7 +158,9 @@ class Fuzzy:
         """Yield the similar pairs that no guard forbids, as places in `rows`."""
         sets = Sets.of(grams(rows, self.key, self.system, self.ngram, self.unit), max_rows=self.max_shingle_rows)
         group = number_labels(texts(rows, self.key, self.system), self.numbers_agree)
-        found = similar_pairs(sets, threshold, group=group, alive=alive)
+        bands = Bands.of(threshold, self.recall) if self.recall is not None and len(rows) > self.exact_rows else None
+        budget = BUDGET if self.memory is None else budget_of(self.memory)
+        found = similar_pairs(sets, threshold, group=group, alive=alive, budget=budget, bands=bands)
         if self.key in {"both", "turns"}:
             for column, n, least in (("prompt", 1, self.prompts_agree), ("response", ANSWER_GRAM, self.answers_agree)):
                 found = agreeing(found, rows[column], n, least) if least else found

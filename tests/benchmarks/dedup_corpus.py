@@ -1,6 +1,6 @@
 """Near-duplicate removal on the corpus of planted duplicates against its bars: cost of whole processes, and quality.
 
-    python tests/benchmarks/dedup_corpus.py --data DIR [--repeats 3]
+    python -m tests.benchmarks.dedup_corpus --data DIR [--repeats 3]
 
 DIR/dedup holds corpus.parquet, planted.parquet and pairs_w3.parquet (all pairs of word 3-gram Jaccard >= .5, by brute
 force). Each run is a process of its own that imports, reads the parquet file, tokenises, joins, takes leaders and
@@ -21,7 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dedup_peers import BEST, Run, cost, heading, line, measure, quality
+from tests.benchmarks.dedup_peers import BEST, Run, cost, heading, line, measure, quality
 
 GUARDS = "max_shingle_rows=200"
 SCRIPT = "blendsmith_fuzzy.py"

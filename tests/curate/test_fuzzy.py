@@ -264,3 +264,39 @@ def test_a_floor_that_fits_nothing_is_refused():
         Fuzzy(keep=5)
     with pytest.raises(UserError, match=r"floor is above the threshold: 0\.9"):
         Fuzzy(floor=0.9, threshold=0.8)
+
+
+def light_edits(count, seed=0):
+    """Return rows of which every third is a light edit of another."""
+    random = np.random.default_rng(seed)
+    words = np.array([a + b + c for a in "bcdfgklm" for b in "aeiou" for c in "lmnprstvwxyz"])
+    found = []
+    for i in range(count):
+        text = random.choice(words, 40)
+        found.append(("tell", " ".join(text)))
+        if i % 3 == 0:
+            text[random.integers(40)] = "changed"
+            found.append(("tell", " ".join(text)))
+    return rows(*found)
+
+
+def test_memory_bounds_the_blocks_and_changes_no_decision_and_no_key():
+    frame = light_edits(300)
+    whole, small = Fuzzy(threshold=0.7), Fuzzy(threshold=0.7, memory=1)
+    assert len(whole.decide(frame, {}, HERE)) > 80
+    assert whole.decide(frame, {}, HERE).equals(small.decide(frame, {}, HERE))
+    assert component_key(whole) == component_key(small)
+
+
+def test_beyond_its_size_the_search_by_bands_finds_the_wanted_share_and_nothing_false():
+    frame = light_edits(300)
+    exact = Fuzzy(threshold=0.7).decide(frame, {}, HERE)
+    banded = Fuzzy(threshold=0.7, recall=0.9, exact_rows=0).decide(frame, {}, HERE)
+    assert 0.8 * len(exact) <= len(banded) <= len(exact)
+    assert banded.join(exact, on=exact.columns, how="anti", nulls_equal=True).is_empty()
+    assert Fuzzy(threshold=0.7, recall=0.5, exact_rows=len(frame)).decide(frame, {}, HERE).equals(exact)
+
+
+def test_a_recall_that_bands_cannot_reach_is_refused():
+    with pytest.raises(UserError, match="does not reach a recall"):
+        Fuzzy(threshold=0.02, recall=0.999, exact_rows=0).decide(light_edits(3), {}, HERE)

@@ -107,7 +107,7 @@ def test_a_chain_of_edits_does_not_merge_into_one():
 
 
 def test_every_removal_is_justified_by_a_row_that_stays_and_no_similar_pair_is_left():
-    samples, step = families(), Fuzzy(threshold=0.7, numbers_agree=False)
+    samples, step = families(), Fuzzy(threshold=0.7, numbers_agree=False, answers_agree=0.5)
     found = dropped(step, samples)
     stays = kept(step, samples)
     assert len(found) > 20
@@ -230,8 +230,8 @@ def test_a_pair_exactly_at_the_threshold_is_a_pair():
     ten = "one two three four five six seven eight nine ten eleven twelve"
     assert jaccard(ten, ten + " more words here") == 10 / 13
     samples = frame([("", ten), ("", ten + " more words here")])
-    assert len(kept(Fuzzy(threshold=10 / 13), samples)) == 1
-    assert len(kept(Fuzzy(threshold=float(np.nextafter(10 / 13, 1))), samples)) == 2
+    assert len(kept(Fuzzy(threshold=10 / 13, answers_agree=0.0), samples)) == 1
+    assert len(kept(Fuzzy(threshold=float(np.nextafter(10 / 13, 1)), answers_agree=0.0), samples)) == 2
 
 
 def test_a_tenth_of_the_words_edited_is_found_at_a_half_and_not_at_seven_tenths():
@@ -239,7 +239,10 @@ def test_a_tenth_of_the_words_edited_is_found_at_a_half_and_not_at_seven_tenths(
     light = edited(long, 0.1, seed=4)
     samples = frame([("", long), ("", light)])
     assert 0.5 < jaccard(long, light) < 0.7
-    assert [len(kept(Fuzzy(threshold=t, numbers_agree=False), samples)) for t in (0.5, 0.7)] == [1, 2]
+    assert [len(kept(Fuzzy(threshold=t, numbers_agree=False, answers_agree=0.0), samples)) for t in (0.5, 0.7)] == [
+        1,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
