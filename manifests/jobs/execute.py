@@ -49,8 +49,8 @@ def read(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
 def step(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     """Let a step decide on every sample it sees; one decision row each, dropped or kept."""
     component = stage.component
-    samples = rows.kept_with(store, component)
-    reference = {role: rows.kept(store, (role,)) for role in component.needs}
+    samples = rows.kept_with(store, component, stage.position)
+    reference = {role: rows.kept(store, (role,), stage.position) for role in component.needs}
     decided = component.decide(samples, reference, context)
     _expect_ids(stage, decided, samples, exact=False)
     label = stage.name.split(":", 1)[1]
@@ -62,8 +62,8 @@ def step(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
 def score(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     """Let a scorer score every kept sample of its roles; one that `needs` other roles is handed their rows too."""
     component = stage.component
-    samples = rows.kept_with(store, component)
-    reference = {role: rows.kept(store, (role,)) for role in getattr(component, "needs", ())}
+    samples = rows.kept_with(store, component, stage.position)
+    reference = {role: rows.kept(store, (role,), stage.position) for role in getattr(component, "needs", ())}
     scored = component.score(samples, context, reference) if reference else component.score(samples, context)
     _expect_ids(stage, scored.scores, samples, exact=True)
     tables = {"scores": scored.scores}

@@ -157,13 +157,13 @@ class _Planner:
         if stage.kind == "score":
             if reused:
                 return 0, unit, False
-            samples = rows.kept_with(self.state, component)
+            samples = rows.kept_with(self.state, component, stage.position)
             return component.pending(samples, Context(self.job.manifest)), unit, False
         if reused:
             column = "SELECT count(*) FROM store.decisions WHERE stage = ?"
             table = column if stage.kind == "step" else column.replace("decisions", "cells")
             return int(self.state.query(table, [stage.name]).item()), unit, False
-        return rows.kept(self.state, roles).height, unit, False
+        return rows.kept(self.state, roles, stage.position).height, unit, False
 
     def _training_rows(self, data: list[Stage]) -> list[PlanRow]:
         refs = [stage.name.split(":", 1)[1] for stage in data if stage.kind == "mix"]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from trainers.trainer import Example, Row
 
 _COLUMNS: Final = ", ".join(f"s.{name}" for name in schema.SAMPLES)
-_KEPT: Final = "s.sample_id NOT IN (SELECT sample_id FROM store.decisions WHERE NOT kept)"
+_DECIDED: Final = "store.decisions d JOIN store.stages g USING (stage) WHERE g.position < ?"
+_END: Final = 2**31 - 1
 
 
 class State(Protocol):
@@ -27,26 +28,31 @@ class State(Protocol):
         """Return the rows of a query."""
 
 
-def kept(state: State, roles: Sequence[str]) -> pl.DataFrame:
-    """Return the samples of `roles` that no step has dropped, `schema.SAMPLES` ordered by sample_id."""
+def kept(state: State, roles: Sequence[str], before: int = _END) -> pl.DataFrame:
+    """Return the samples of `roles` that no step has dropped, `schema.SAMPLES` ordered by sample_id.
+
+    Only steps at a position less than `before` count: those after a stage that is run again may still be there.
+    """
     return state.query(
-        f"SELECT {_COLUMNS} FROM store.samples s WHERE s.role IN (SELECT unnest(?)) AND {_KEPT} ORDER BY s.sample_id",  # noqa: S608
-        [list(roles)],
+        f"SELECT {_COLUMNS} FROM store.samples s WHERE s.role IN (SELECT unnest(?)) AND s.sample_id NOT IN"  # noqa: S608
+        f" (SELECT d.sample_id FROM {_DECIDED} AND NOT d.kept) ORDER BY s.sample_id",
+        [list(roles), before],
     )
 
 
-def kept_with(state: State, component: Any) -> pl.DataFrame:  # noqa: ANN401 - a curate.Step or Scorer
-    """Return the kept samples of a component's roles, with the values of the scorers that it reads.
+def kept_with(state: State, component: Any, before: int = _END) -> pl.DataFrame:  # noqa: ANN401 - a curate.Step or Scorer
+    """Return the kept samples of a component's roles, with the values of the scorers that it reads; see `kept`.
 
     One whose `reads_remarks` is true also gets a list column `remarks`: the reasons that earlier steps gave when they
     kept the row, in alphabetical order.
     """
-    frame = _with_scores(state, kept(state, component.roles), getattr(component, "reads", ()))
+    frame = _with_scores(state, kept(state, component.roles, before), getattr(component, "reads", ()))
     if not getattr(component, "reads_remarks", False):
         return frame
     found = state.query(
-        "SELECT sample_id, list_sort(list(DISTINCT reason)) AS remarks FROM store.decisions"
-        " WHERE kept AND reason IS NOT NULL GROUP BY sample_id"
+        "SELECT d.sample_id, list_sort(list(DISTINCT d.reason)) AS remarks"  # noqa: S608
+        f" FROM {_DECIDED} AND d.kept AND d.reason IS NOT NULL GROUP BY d.sample_id",
+        [before],
     ).cast({"remarks": pl.List(pl.String)})
     frame = frame.join(found, on="sample_id", how="left", maintain_order="left")
     return frame.with_columns(pl.col("remarks").fill_null(pl.lit([], pl.List(pl.String))))
