@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote
 
 from curate.container import COMPRESSED, SHAPES, proposed
 from curate.parse import CHUNK
@@ -31,7 +31,11 @@ PROTOCOLS: Final = (
 """Protocols that are read. What reaches files of this machine another way (`local`, `zip`, `reference`) is not here."""
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SECRET: Final = re.compile(r"sig|token|key|secret|passw|credential|auth", re.IGNORECASE)
+_SECRET: Final = re.compile(r"sig|token|key|secret|passw|passphrase|^pass$|pwd|credential|auth", re.IGNORECASE)
+_AUTHORITY: Final = re.compile(r"[/?#]")
+_TAIL: Final = re.compile(r"[?#].*", re.DOTALL)
+_PARTS: Final = re.compile(r"[?#&;]")
+_PORT: Final = re.compile(r"^[^:]*(?::\d*)?$|^\[[^\]]*\](?::\d*)?$")
 _HASHES: Final = ("ETag", "etag", "Content-MD5", "content_md5", "md5Hash", "md5", "crc32c", "checksum", "generation")
 _TIMES: Final = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "modified", "modify", "created")
 _NAME: Final = re.compile(r"\w[\w.+=@ -]{0,200}")
@@ -70,11 +74,13 @@ def check(url: str) -> None:
         )
     if "::" in rest or "\x00" in rest:
         raise UserError("not a URL that can be read", value=_shown(url), remedy="name the object itself, without '::'")
-    authority = rest.partition("/")[0]
-    user, at, _ = authority.rpartition("@")
-    names = [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
+    authority, tail = _AUTHORITY.split(rest, maxsplit=1)[0], _TAIL.search(rest)
+    user, at, place = authority.rpartition("@")
+    names = [unquote(part.partition("=")[0]) for part in _PARTS.split(tail[0] if tail else "")]
     user_is_secret = at and (":" in user or scheme in ("http", "https", "s3", "s3a", "gs", "gcs"))
-    if user_is_secret or any(map(_SECRET.search, names)):
+    # A secret that holds a slash or a question mark ends the authority early: KEY:a/b@bucket has the "port" a.
+    cut_off = not _PORT.search(place)
+    if user_is_secret or cut_off or any(map(_SECRET.search, names)):
         raise UserError(
             "credentials in a URL",
             value=_shown(url),
@@ -85,8 +91,10 @@ def check(url: str) -> None:
 def _shown(url: str) -> str:
     """Return the URL without what may be secret."""
     scheme, _, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+    if not _PORT.search(_AUTHORITY.split(rest, maxsplit=1)[0].rpartition("@")[2]):
+        rest = rest.rpartition("@")[2] if "@" in rest else ""
+    place, slash, path = _TAIL.sub("", rest).partition("/")
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
 
 class Store:
@@ -212,7 +220,7 @@ def _copy(store: Store, item: Object, folder: Path, context: Context | None) -> 
     mine = folder / digest(item.url)
     name = item.name if _NAME.fullmatch(item.name) else digest(item.name) + _suffix(item.name)
     file = mine / digest([item.size, item.token]) / name
-    if item.token is None or not file.is_file():
+    if item.token is None or not file.is_file() or item.size not in (None, file.stat().st_size):
         store.fetch(item, file, context)
     for other in mine.iterdir():
         if other != file.parent:

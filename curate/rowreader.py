@@ -51,7 +51,7 @@ class Facts:
     names: dict[str, None] = field(default_factory=dict)
     """Columns that the rows have, as far as `unmet` had to be looked for."""
     passed_over: dict[str, set[str]] | None = None
-    """Column of `select` -> values met there; None once a row was selected."""
+    """Column of `select` without a wanted value so far -> values met there; None once a row was selected."""
     misfit: tuple[int, tuple[str, ...]] | None = None
     """Number and columns of the first row that does not fit its format."""
     fitted: bool = False
@@ -67,9 +67,9 @@ class Facts:
         if self.passed_over is None or other.passed_over is None:
             self.passed_over = None
         else:
-            for column, met in other.passed_over.items():
-                mine = self.passed_over[column]
-                mine.update(sorted(met)[: _MOST_NAMES - len(mine)])
+            self.passed_over = {c: mine for c, mine in self.passed_over.items() if c in other.passed_over}
+            for column, mine in self.passed_over.items():
+                mine.update(sorted(other.passed_over[column] - mine)[: _MOST_NAMES - len(mine)])
         if self.misfit is None and other.misfit is not None:
             self.misfit = (offset + other.misfit[0], other.misfit[1])
         self.fitted = self.fitted or other.fitted
@@ -132,9 +132,13 @@ class BlockReader:
 
     def _pass_over(self, columns: Mapping[str, Any]) -> None:
         self.facts.skipped += 1
-        for column, met in (self.facts.passed_over or {}).items():
-            if len(met) < _MOST_NAMES:
-                met.add(str(columns.get(column)))
+        lacking = self.facts.passed_over or {}
+        for column in list(lacking):
+            value = columns.get(column)
+            if _value(value) in self._select[column]:
+                del lacking[column]
+            elif len(lacking[column]) < _MOST_NAMES:
+                lacking[column].add(str(value))
 
     def _sample(self, row: RawRow, columns: dict[str, Any]) -> Sample:
         source = self.source
@@ -236,13 +240,12 @@ class Numbering:
         if facts.passed_over and facts.skipped:
             for column, met in facts.passed_over.items():
                 wanted = source.select[column]
-                if not _values(wanted) & {("s", text) for text in met}:
-                    raise UserError(
-                        f"no row is selected: none has this in its column '{column}'",
-                        where=where,
-                        value=wanted[0] if isinstance(wanted, tuple) and wanted else wanted,
-                        options=sorted(met),
-                    )
+                raise UserError(
+                    f"no row is selected: none has this in its column '{column}'",
+                    where=where,
+                    value=wanted[0] if isinstance(wanted, tuple) and wanted else wanted,
+                    options=sorted(met),
+                )
         if facts.misfit is not None and not facts.fitted:
             number, names = facts.misfit
             raise format_error(source.format, names, number).at(where)

@@ -155,6 +155,12 @@ class Processes:
         self._end(dead.worker)
         dead.deaths += 1
         if dead.deaths >= DEATHS:
+            unread = _unread(dead.future)
+            if unread is not None:
+                raise UserError(
+                    f"the result or the error of a piece of work cannot be sent between processes ({unread})",
+                    remedy="it must be a value, or an exception, that pickle can read back",
+                )
             raise UserError(
                 f"a worker process died {DEATHS} times over the same piece of work",
                 remedy="was it killed for memory? try fewer workers; a script needs its work under"
@@ -200,6 +206,14 @@ def _lost(future: Future[Any]) -> bool:
 def _broken(future: Future[Any]) -> bool:
     """Return whether a part has no result because its worker died."""
     return future.done() and (future.cancelled() or isinstance(future.exception(), BrokenProcessPool))
+
+
+def _unread(future: Future[Any]) -> str | None:
+    """Return why what a worker sent could not be read, None where it sent nothing or stopped in the middle of it."""
+    error = None if future.cancelled() else future.exception()
+    said = str(error.__cause__ or "") if error is not None else ""
+    said = said.replace("'''", "").strip().rpartition("\n")[2]
+    return said if said and not said.startswith(("EOFError", "OSError")) else None
 
 
 def start() -> None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NON_COMMERCIAL: Final = re.compile(r"(?<![a-z])nc(?![a-z])|non-?\s?commercial|research[\s-]only", re.IGNORECASE)
+_NON_COMMERCIAL: Final = re.compile(
+    r"(?<![a-z])(?:(?:cc)?by)?nc(?![a-z])|(?<![a-z])(?:cc)?bync(?:sa|nd)(?![a-z])"
+    r"|(?<![a-z])(?:non?|not(?:[\W_]+for)?)[\W_]*commercial"
+    r"|(?:academic|educational|personal|research)[\W_]+(?:(?:purposes?|use)[\W_]+)?only"
+    r"|only[\W_]+for[\W_]+(?:academic|educational|personal|research)",
+    re.IGNORECASE,
+)
 _UNSTATED: Final = frozenset(
-    {"", "-", "?", "n/a", "na", "none", "not stated", "none stated", "other", "unclear", "unknown"}
+    {"", "-", "?", "n/a", "na", "nan", "no licence", "no license", "noassertion", "none", "none stated"}
+    | {"not available", "not specified", "not stated", "null", "other", "unclear", "undefined", "unknown"}
+    | {"unlicensed", "unspecified"}
 )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.merit import Prefer, ranked, scorers
 from manifests.errors import UserError
@@ -17,6 +21,8 @@ ROWS = pl.DataFrame(
         "judge": [0.5, 0.1, None, 0.2],
     }
 )
+
+NUMBERS = st.one_of(st.none(), st.sampled_from([-0.0, 0.0, 1.5, -2.0, 1e300]))
 
 
 def order(*prefer, first=(), rows=ROWS):
@@ -66,3 +72,36 @@ def test_a_measure_that_does_not_exist_is_refused(measure):
 
     with pytest.raises(UserError, match="no such measure"):
         TypeAdapter(Prefer).validate_python((measure,))
+
+
+def test_a_column_that_is_not_there_names_what_is():
+    with pytest.raises(UserError, match="no such measure"):
+        order("longest")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from(["", "a", "bb", "éé"]), NUMBERS), max_size=9),
+    st.permutations(["length", "source", "high judge", "low judge", "high meta.n"]),
+    st.sampled_from([(), ("y",), ("z", "x")]),
+)
+def test_the_order_is_that_of_a_plain_sort(rows, prefer, first):
+    frame = pl.DataFrame(
+        {
+            "sample_id": [f"{i * 7 % 10}" for i in range(len(rows))],
+            "source": [source for source, _, _ in rows],
+            "response": [text for _, text, _ in rows],
+            "meta": [json.dumps({"n": number}) for _, _, number in rows],
+            "judge": [number for _, _, number in rows],
+        },
+        schema_overrides={"judge": pl.Float64, "source": pl.String, "response": pl.String, "meta": pl.String},
+    )
+
+    def key(row):
+        value = row["judge"]
+        low, high = ((1, 0.0), (1, 0.0)) if value is None else ((0, value + 0.0), (0, 0.0 - value))
+        measures = {"length": -len(row["response"]), "source": row["source"], "low judge": low}
+        measures |= {"high judge": high, "high meta.n": high}
+        return row["source"] not in first, *(measures[each] for each in prefer), row["sample_id"]
+
+    ids = [row["sample_id"] for row in sorted(frame.iter_rows(named=True), key=key)]
+    assert ranked(frame, prefer, first)["sample_id"].to_list() == ids

@@ -155,12 +155,48 @@ def test_no_network_is_reached_before_reading(tmp_path: Path) -> None:
         "https://host/rows.jsonl?sv=1&sig=hunter2",
         "https://host/rows.jsonl?access_token=hunter2",
         "sftp://me:hunter2@host/rows.jsonl",
+        "s3://KEY:ab/hunter2@bucket/rows.jsonl",
+        "s3://KEY:ab?hunter2@bucket/rows.jsonl",
+        "s3://KEY:hunter2/rows.jsonl",
+        "https://me:hunter2@host:80/a@b.jsonl",
+        "https://host?sig=hunter2",
+        "https://host/rows.jsonl?a=1;sig=hunter2",
+        "https://host/rows.jsonl?a=1&amp;sig=hunter2",
+        "https://host/rows.jsonl?s%69g=hunter2",
+        "https://host/rows.jsonl#access_token=hunter2",
+        "https://host/rows.jsonl?pwd=hunter2",
+        "abfs://box@account/rows.jsonl?AccountKey=hunter2",
+        "memory://bucket/x/*.gz?X-Goog-Credential=hunter2",
     ],
 )
 def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(UserError, match="credentials in a URL") as caught:
-        source(url)
-    assert "hunter2" not in str(caught.value)
+    for refuse in (source, remote.Store, remote.fingerprint):
+        with pytest.raises(UserError, match="credentials in a URL") as caught:
+            refuse(url)
+        said = f"{caught.value!r} {caught.value.value} {caught.value.__cause__}"
+        assert "hunter2" not in said
+        assert "KEY" not in said
+
+
+def test_other_refusals_show_no_credentials_either() -> None:
+    for url in ("hf://me:hunter2@x/y?token=hunter2", "https://me:hunter2@host/a::b", "S3://KEY:hunter2@bucket/a"):
+        with pytest.raises(UserError) as caught:
+            source(url)
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://host:8443/@scope/a.jsonl?version=3&part=2",
+        "s3://bucket/author=ada/key?.jsonl",
+        "s3://bucket/tokens/signed#1.jsonl",
+        "sftp://me@host:22/rows.jsonl",
+        "hdfs://name:8020/a:b.jsonl",
+    ],
+)
+def test_a_port_a_query_and_a_name_are_no_credentials(url: str) -> None:
+    assert source(url).path == url
 
 
 def test_a_container_and_its_account_are_no_credentials() -> None:
@@ -206,6 +242,62 @@ def test_a_hostile_name_stays_in_the_cache(bucket: Any, tmp_path: Path) -> None:
     bucket.pipe(f"/bucket/long/{name}", jsonl(ROWS))
     reading = source("memory://bucket/long").read_all(tmp_path, context=Context(tmp_path))
     assert len(reading.samples) == 6
+
+
+def test_a_copy_that_was_cut_is_fetched_again(bucket: Any, tmp_path: Path) -> None:
+    bucket.pipe("/bucket/x/plain.jsonl", jsonl(ROWS))
+    one, context = source("memory://bucket/x/plain.jsonl"), Context(tmp_path)
+    whole = one.read_all(tmp_path, context=context)
+    (copy,) = (tmp_path / "cache" / "remote").rglob("*.jsonl")
+    copy.write_bytes(jsonl(ROWS[:3]))  # on a line's end: nothing but its size tells
+    assert one.read_all(tmp_path, context=context) == whole
+    copy.unlink()
+    assert one.read_all(tmp_path, context=context) == whole
+
+
+def test_what_another_fetch_left_behind_is_cleared_away(bucket: Any, tmp_path: Path) -> None:
+    one, context = source("memory://bucket/x/a.jsonl.gz"), Context(tmp_path)
+    one.read_all(tmp_path, context=context)
+    (copy,) = (tmp_path / "cache" / "remote").rglob("*.gz")
+    stale = copy.parent.parent / "stale" / "a.jsonl.gz"
+    stale.parent.mkdir()
+    stale.write_bytes(b"old")
+    assert len(one.read_all(tmp_path, context=context).samples) == 4
+    assert not stale.parent.exists()
+    assert copy.exists()
+
+
+def test_an_object_that_vanishes_or_changes_between_listing_and_fetching(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = remote.Store.objects
+
+    def then(change: Any) -> None:
+        def objects(self: remote.Store) -> list[remote.Object]:
+            found = listed(self)
+            change()
+            return found
+
+        monkeypatch.setattr(remote.Store, "objects", objects)
+
+    then(lambda: bucket.pipe("/bucket/x/a.jsonl.gz", gzip.compress(jsonl(ROWS), mtime=0)))
+    one, context = source("memory://bucket/x/a.jsonl.gz"), Context(tmp_path)
+    assert len(one.read_all(tmp_path, context=context).samples) == 6
+    then(lambda: None)
+    assert len(one.read_all(tmp_path, context=context).samples) == 6
+    then(lambda: bucket.rm("/bucket/x/a.jsonl.gz"))
+    with pytest.raises(UserError, match="no such file"):
+        one.read_all(tmp_path, context=Context(tmp_path / "new"))
+    assert not [p for p in (tmp_path / "new").rglob("*") if p.is_file()]
+
+
+def test_a_store_that_gives_fewer_bytes_than_it_says_is_refused(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote.Store, "_chunks", lambda self, item: iter([jsonl(ROWS[:1])]))
+    with pytest.raises(UserError, match="changed while it was fetched"):
+        source("memory://bucket/x").read_all(tmp_path, context=Context(tmp_path))
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

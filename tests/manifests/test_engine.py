@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from manifests.cluster import Tasks
 from manifests.component import Inline
 from manifests.engine import ENGINES, Local, Ray
-from manifests.errors import Interrupted, UserError
+from manifests.errors import BusyError, Interrupted, UserError
 
 
 def square(n: int) -> int:
@@ -195,3 +200,251 @@ def test_engines_are_looked_up_by_kind():
     assert ENGINES.load("local") is Local
     with pytest.raises(UserError, match="did you mean 'local'"):
         ENGINES.load("locale")
+
+
+class OwnError(Exception):
+    """An error of a third party's component: its message is not its argument."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(left)
+        self.left = left
+
+
+class UnreadableError(Exception):
+    """An error that pickle cannot build again: it takes more than its message."""
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(left + right)
+
+
+ERRORS = (ValueError("v"), KeyError("k"), FileNotFoundError(2, "gone"), Interrupted("i"), OwnError(3), BusyError("b"))
+
+
+def fail(n):
+    raise ERRORS[n]
+
+
+def pid_or_fail(n):
+    return fail(0) if n else os.getpid()
+
+
+def fail_unreadably(_):
+    raise UnreadableError("left", "right")
+
+
+def unsendable(_):
+    return lambda: None
+
+
+def wait_for(folder: str, n: int) -> int:
+    """Note that this part was begun and wait: nothing ends it but its engine."""
+    (Path(folder) / f"begun-{n}-{os.getpid()}").touch()
+    time.sleep(30)
+    return n
+
+
+def gone(pids):
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{each}").exists() for each in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(Path(f"/proc/{each}").exists() for each in pids)
+
+
+def begun(folder, n):
+    deadline = time.monotonic() + 20
+    while len(found := list(folder.glob("begun-*"))) < n and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return {int(path.name.rpartition("-")[2]) for path in found}
+
+
+@pytest.mark.parametrize("number", range(len(ERRORS)))
+def test_an_error_keeps_its_type_and_what_it_says(two, number):
+    with pytest.raises(type(ERRORS[number])) as caught:
+        list(two.map(fail, [number]))
+    assert caught.value.args == ERRORS[number].args
+    assert str(caught.value) == str(ERRORS[number])
+    assert getattr(caught.value, "left", 3) == 3
+
+
+def test_a_result_or_a_part_that_cannot_be_sent_is_an_error_and_no_dead_worker(two):
+    before = set(two.map(pid, range(8)))
+    for function, part in ((unsendable, 1), (square, lambda: 1)):
+        with pytest.raises((pickle.PicklingError, AttributeError, TypeError), match="pickle"):
+            list(two.map(function, [part]))
+    assert set(two.map(pid, range(8))) == before
+
+
+def test_an_error_that_cannot_be_sent_is_not_called_a_dead_worker(two):
+    with pytest.raises(UserError, match="cannot be sent between processes") as caught:
+        list(two.map(fail_unreadably, [1]))
+    assert "missing 1 required positional argument: 'right'" in str(caught.value)
+    assert list(two.map(square, range(3))) == [0, 1, 4]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_window_moves_on_with_the_results_that_are_taken(two, workers):
+    taken = []
+    parts = (taken.append(n) or n for n in range(30))
+    with Local(workers=1).open() as one:
+        for done, _ in enumerate((one if workers == 1 else two).map(square, parts), 1):
+            assert len(taken) <= min(30, done + 2 * workers - 1)
+    assert taken == list(range(30))
+
+
+def test_results_that_nobody_takes_leave_the_engine_free(two):
+    results = two.map(square, range(1000))
+    assert [next(results), next(results)] == [0, 1]
+    results.close()
+    assert list(two.map(square, range(3))) == [0, 1, 4]
+
+
+def test_two_maps_at_once_keep_their_results_apart(two):
+    pairs = zip(two.map(square, range(9)), two.map(fail_at_three, (n for n in range(10, 19))), strict=True)
+    assert list(pairs) == [(n * n, n + 10) for n in range(9)]
+
+
+def test_a_worker_that_dies_while_others_work_loses_no_part_and_none_is_given_out_twice(two, tmp_path):
+    results = two.map(partial(die_once, str(tmp_path)), (n for n in (5, 1, 2, 3, 4, 5, 6, 7)))
+    assert list(results) == [25, 1, 4, 9, 16, 25, 36, 49]
+
+
+def test_an_engine_closed_in_the_middle_leaves_no_process(tmp_path):
+    asked = []
+    with Local(workers=2).open(lambda: bool(asked)) as engine:
+        results = engine.map(partial(wait_for, str(tmp_path)), range(9))
+
+        def ask():
+            pids.update(begun(tmp_path, 2))
+            asked.append(True)
+
+        pids = set()
+        thread = threading.Thread(target=ask)
+        thread.start()
+        with pytest.raises(Interrupted, match="goes on from here"):
+            next(results)
+        thread.join()
+    assert len(pids) == 2
+    assert gone(pids)
+    assert len(list(tmp_path.glob("begun-*"))) == 2
+
+
+def test_an_engine_whose_job_fails_leaves_no_process(tmp_path):
+    pids = []
+    with pytest.raises(ValueError, match="v"), Local(workers=1).open() as engine:
+        pids.extend(engine.map(pid_or_fail, range(2)))
+    assert len(pids) == 1
+    assert gone(pids)
+
+
+def test_workers_die_with_their_parent(tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(
+        "from functools import partial\nfrom manifests.engine import Local\n"
+        "from tests.manifests.test_engine import wait_for\n"
+        "if __name__ == '__main__':\n"
+        "    with Local(workers=1).open() as engine:\n"
+        f"        list(engine.map(partial(wait_for, {str(tmp_path)!r}), range(2)))\n"
+    )
+    root = Path(__file__).parents[2]
+    job = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(root)})
+    pids = begun(tmp_path, 1)
+    job.kill()
+    job.wait()
+    assert len(pids) == 1
+    assert gone(pids)
+
+
+class RayError(Exception):
+    """As ray's own."""
+
+
+class RayTaskError(RayError):
+    """As ray's own: it carries what the function raised."""
+
+    def __init__(self, cause):
+        self.cause = cause
+
+
+class FakeRay:
+    """Stands in for the module `ray`: tasks end when they are waited for, or fail as told."""
+
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+
+    def __init__(self, failure=None):
+        self.failure, self.cancelled, self.flying, self.most, self.options_given = failure, [], 0, 0, {}
+
+    def is_initialized(self):
+        return True
+
+    def put(self, value):
+        return value
+
+    def remote(self, function):
+        self.function = function
+        return self
+
+    def options(self, **given):
+        self.options_given = given
+        outer = self
+
+        class Task:
+            def remote(self, function, part):
+                outer.flying += 1
+                outer.most = max(outer.most, outer.flying)
+                return (outer.function, function, part)
+
+        return Task()
+
+    def wait(self, references, timeout):
+        return (references, []) if self.failure != "never" else ([], references)
+
+    def get(self, reference):
+        self.flying -= 1
+        if isinstance(self.failure, Exception):
+            raise self.failure
+        call, function, part = reference
+        try:
+            return call(function, part)
+        except UserError as error:
+            raise self.exceptions.RayTaskError(error) from error
+
+    def cancel(self, reference, force):
+        self.cancelled.append(reference[2])
+
+    def cluster_resources(self):
+        return {"CPU": 3.0}
+
+
+def tasks(monkeypatch, failure=None, workers=None, stopping=lambda: False):
+    ray = FakeRay(failure)
+    monkeypatch.setattr("manifests.cluster._import_ray", lambda: ray)
+    return ray, Tasks("auto", workers, stopping)
+
+
+@pytest.mark.parametrize(("workers", "window"), [(None, 6), (2, 4)])
+def test_a_cluster_has_two_parts_in_flight_for_each_core(monkeypatch, workers, window):
+    ray, engine = tasks(monkeypatch, workers=workers)
+    assert list(engine.map(square, range(20))) == [n * n for n in range(20)]
+    assert ray.most == window
+    assert ray.options_given == {"max_retries": 2, "num_cpus": 1}
+
+
+def test_a_cluster_s_error_is_the_function_s_and_what_is_in_flight_is_cancelled(monkeypatch):
+    ray, engine = tasks(monkeypatch, workers=2)
+    with pytest.raises(UserError, match="three is not to be had"):
+        list(engine.map(fail_at_three, range(10)))
+    assert ray.cancelled == [4, 5, 6]
+
+
+@pytest.mark.parametrize("failure", [RayError("node lost\nmore"), ConnectionError("node lost")])
+def test_a_task_that_a_cluster_gives_up_is_a_user_error(monkeypatch, failure):
+    _, engine = tasks(monkeypatch, failure)
+    with pytest.raises(UserError, match=r"failed for good \(node lost\)"):
+        list(engine.map(square, range(3)))
+
+
+def test_a_cluster_stops_when_it_is_asked_to(monkeypatch):
+    ray, engine = tasks(monkeypatch, "never", workers=1, stopping=lambda: True)
+    with pytest.raises(Interrupted):
+        list(engine.map(square, range(5)))
+    assert ray.cancelled == [0, 1]
