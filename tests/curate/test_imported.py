@@ -117,3 +117,74 @@ def test_it_is_a_scorer_that_obeys_a_stop_and_answers_no_rows_with_none(tmp_path
     assert scorer.score(SAMPLES.reverse(), Context(tmp_path)).scores.equals(
         scorer.score(SAMPLES, Context(tmp_path)).scores
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "why"),
+    [
+        (1.5, 1.5, None),
+        ("1.5", 1.5, None),
+        (" 2 ", 2.0, None),
+        ("TRUE", 1.0, None),
+        (False, 0.0, None),
+        ("", None, "has no value for it"),
+        ("NaN", None, "not a finite number: nan"),
+        ("-inf", None, "not a finite number: -inf"),
+        (10**400, None, "not a number: '1000"),
+        ([1.0], None, "not a number: '[1.0]'"),
+        ({"a": 1}, None, "not a number: "),
+        ("yes", None, "not a number: 'yes'"),
+        ("x" * 99, None, f"not a number: '{'x' * 60}'"),
+    ],
+)
+def test_a_value_of_any_type_is_a_number_or_says_why_it_is_none(tmp_path, given, value, why):
+    path = tmp_path / "s.jsonl"
+    path.write_text("".join(json.dumps({"row_id": f"r{i}", "score": v}) + "\n" for i, v in enumerate((given, 7))))
+    found = scores(path)
+    assert (found["a0"]["value"], found["a1"]["value"]) == (value, 7.0)
+    assert (why in found["a0"]["why"]) if why else found["a0"]["why"] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "value", "status"),
+    [
+        ([1, 1.0, "1"], 1.0, "ok"),
+        ([None, 1], 1.0, "ok"),
+        ([1, None], 1.0, "ok"),
+        ([None, None], None, "abstained"),
+        ([1, 2, 1], None, "failed"),
+        ([2, "bad"], None, "failed"),
+        (["bad", 2], None, "failed"),
+        ([True, 1], 1.0, "ok"),
+    ],
+)
+def test_an_id_twice_is_one_value_when_the_file_says_the_same_twice(tmp_path, values, value, status):
+    path = tmp_path / "s.jsonl"
+    for order in (values, values[::-1]):
+        path.write_text("".join(json.dumps({"row_id": "r0", "score": v}) + "\n" for v in order))
+        found = scores(path)["a0"]
+        assert (found["value"], found["status"]) == (value, status)
+
+
+@pytest.mark.parametrize(("given", "held"), [(7, 7), (7, "7"), ("7", 7), (True, True), (0, 0)])
+def test_ids_that_are_numbers_match_their_texts(tmp_path, given, held):
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps([{"row_id": held, "score": 0.5}, {"row_id": None, "score": 9}]))
+    samples = samples_frame([sample("q", "a", row_id=given), sample("q", "b", row_id=None)])
+    found = by_response(samples, Imported(path=str(path), column="score").score(samples, Context(tmp_path)).scores)
+    assert found["a"]["value"] == 0.5
+    assert (found["b"]["status"], found["b"]["why"]) == ("abstained", "no meta.row_id")
+
+
+def test_a_file_without_rows_or_with_none_that_parses_is_an_error(tmp_path):
+    path = tmp_path / "s.jsonl"
+    for text, rows in (("", 0), ("broken\n{\n", 2)):
+        path.write_text(text)
+        with pytest.raises(UserError, match=rf"no row of s.jsonl has this column \({rows} rows\)"):
+            scores(path)
+
+
+def test_samples_without_the_key_are_an_error_that_says_so(tmp_path):
+    path = written(tmp_path, "jsonl")
+    with pytest.raises(UserError, match=r"no sample has a meta\.uid"):
+        scores(path, match="meta.uid")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+from fractions import Fraction
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from curate import surface
 from curate.step import STEPS, Scorer
 from curate.surface import Complexity, Length, ari, mtld
 from manifests.component import Context
@@ -110,3 +115,72 @@ def test_they_are_scorers_that_depend_on_nothing_but_the_row(scorer, tmp_path):
 def test_a_stop_is_obeyed(tmp_path):
     with pytest.raises(Interrupted):
         Complexity().score(frame([("q", "a")]), Context(tmp_path, stopping=lambda: True))
+
+
+def slow_mtld(terms, threshold=0.72):
+    """Return MTLD from its definition alone, with exact fractions; None where a pass has no factor."""
+    passes = []
+    for each in (list(terms), list(terms)[::-1]):
+        factors, part = Fraction(0), []
+        for term in each:
+            part.append(term)
+            if Fraction(len(set(part)), len(part)) <= Fraction(str(threshold)):
+                factors, part = factors + 1, []
+        if part:
+            factors += (1 - Fraction(len(set(part)), len(part))) / (1 - Fraction(str(threshold)))
+        passes.append(factors)
+    return float(sum(len(terms) / count for count in passes) / 2) if all(passes) else None
+
+
+@given(st.lists(st.sampled_from("abcdefghijklmnop"), max_size=120))
+def test_lexical_diversity_is_its_definition_and_the_same_read_backwards(terms):
+    expected = slow_mtld(terms)
+    assert mtld(terms) == (None if expected is None else pytest.approx(expected, rel=1e-9))
+    assert mtld(terms[::-1]) == (None if expected is None else pytest.approx(expected, rel=1e-9))
+
+
+def test_a_ratio_that_is_exactly_the_threshold_fills_a_factor():
+    terms = [f"w{i}" for i in range(18)] + ["w0"] * 7
+    assert len(set(terms)) / len(terms) == 0.72
+    assert mtld(terms) == pytest.approx(slow_mtld(terms))
+
+
+@pytest.mark.parametrize("measure", ["mtld", "ari"])
+@pytest.mark.parametrize(
+    ("n", "status"), [(0, "abstained"), (1, "abstained"), (49, "abstained"), (50, "ok"), (51, "ok")]
+)
+def test_a_text_is_measured_from_min_words_on(measure, n, status, tmp_path):
+    text = " ".join(["a", "b", "c", "a"][i % 4] for i in range(n))
+    found = Complexity(measure=measure).score(frame([("q", text)]), Context(tmp_path)).scores
+    assert found["status"].item() == status
+    if status == "ok":
+        expected = mtld(text.split()) if measure == "mtld" else 4.71 + 0.5 * n - 21.43
+        assert found["value"].item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["a", "a.", "A!?", "é", "x " * 5000, "a." * 300, "...", "1 2 3", "\n\t", "字字 字。"])
+def test_readability_is_finite_or_absent_at_every_length(text):
+    value = ari(pl.Series([text])).item()
+    assert (value is None) == (re.search(r"\w", text) is None)
+    assert value is None or math.isfinite(value)
+    assert ari(pl.Series([f"  {text} \n"])).item() == value
+
+
+def test_rows_are_scored_alike_in_slices_of_any_size(tmp_path, monkeypatch):
+    samples = frame([("q", f"{EXAMPLE} {'so it goes ' * i}") for i in range(9)] + [("q", "short")])
+    whole = Complexity().score(samples, Context(tmp_path)).scores
+    told = []
+    for size in (1, 4, 10):
+        monkeypatch.setattr(surface, "CHUNK", size)
+        part = Complexity().score(samples, Context(tmp_path, progress=lambda *at: told.append(at)))
+        assert part.scores.equals(whole)
+        assert told[-1] == (10, 10)
+    asked = iter([False, True])
+    monkeypatch.setattr(surface, "CHUNK", 4)
+    with pytest.raises(Interrupted, match="after 4 of 10"):
+        Complexity().score(samples, Context(tmp_path, stopping=lambda: next(asked)))
+
+
+def test_a_folder_without_a_tokenizer_is_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match="tokenizer cannot be loaded"):
+        Length(unit="tokens", model=str(tmp_path)).score(frame([("q", "a")]), Context(tmp_path))
