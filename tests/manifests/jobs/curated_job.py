@@ -23,12 +23,12 @@ sources:
 curate:
   - {kind: length, unit: words}
   - {kind: complexity, measure: ari, min_words: 5}
-  - {kind: imported, path: data/given.csv, column: value, id: row, name: given, match: meta.row}
+  - {kind: imported, path: data/given.csv, column: value, id: row, name: given-once, match: meta.row}
   - {kind: computed}
   - {kind: classifier, label: good, encoder: null, folds: 3, min_labels: 5}
   - {kind: novelty, encoder: hash, name: early}
-  - {kind: exact, prefer: [high given, length]}
-  - {kind: fuzzy, threshold: 0.6, floor: 0.4, prefer: [low given, length]}
+  - {kind: exact, prefer: [high given-once, length]}
+  - {kind: fuzzy, threshold: 0.6, floor: 0.4, prefer: [low given-once, length]}
   - {kind: semantic, threshold: 0.85, encoder: hash}
   - {kind: conflict}
   - {kind: rules, flag: [secret, email-address]}

@@ -13,6 +13,7 @@ from curate.index import write_index
 from manifests.errors import Interrupted, UserError
 from manifests.jobs.plan import plan
 from manifests.store import Manifest
+from tests.curate.fake_server import PROBE, FakeServer
 from tests.manifests.jobs import curated_job, small_job
 from tests.manifests.jobs.curated_job import CURATE, SECRET, again, ask, broken, content, finished, folder
 from tests.manifests.jobs.small_job import edit, go
@@ -116,7 +117,7 @@ def test_a_scorer_has_one_score_for_every_row_that_the_steps_before_it_kept(cura
     counts = ask(curated, "SELECT scorer, count(*), count(DISTINCT sample_id) FROM scores GROUP BY 1 ORDER BY 1").rows()
     early, late = 38 + 13, 38 + 13 - 9
     assert counts == [
-        *((name, early, early) for name in ("classifier", "complexity", "computed", "early", "given")),
+        *((name, early, early) for name in ("classifier", "complexity", "computed", "early", "given-once")),
         ("judge", late, late),
         ("length", early, early),
         ("novelty", late, late),
@@ -166,6 +167,20 @@ def test_only_rows_in_conflict_are_judged_and_the_view_pairs_them(curated):
     assert {row[1:] for row in found} == {(2, 1, 2, 1)}
 
 
+def test_a_served_judge_is_asked_of_the_rows_in_conflict_alone(tmp_path):
+    with FakeServer(small_job.answer) as server:
+        judge = f"{{kind: judge, remarked: [conflict], judge: {small_job.served(server)}}}"
+        path = cut(curated_job.write(tmp_path), "{kind: conflict}", judge)
+        assert plan(small_job.job(path)).totals()["judge calls"] == 38 + 13  # at most: no step has run
+        again(path)
+        asked = [prompt for prompt in server.asked if prompt != PROBE]
+        assert len(asked) == 4
+        assert all("heron" in prompt or "badger" in prompt for prompt in asked)
+        edit(path, ("{kind: conflict}", "{kind: conflict, numbers_agree: false}"))
+        assert again(path) == {"step:1-conflict", "score:2-judge"}
+        assert sum(server.asked.values()) == 4 + server.asked[PROBE]  # the answers are in the cache
+
+
 def test_what_a_step_found_is_told_by_the_view_and_by_why_and_secrets_are_masked(curated):
     detail = dict(ask(curated, "SELECT reason, detail FROM decisions WHERE step = '11-rules' AND detail <> ''").rows())
     assert detail == {
@@ -209,9 +224,11 @@ def test_scorers_that_are_run_again_see_the_rows_that_they_would_see_in_a_new_jo
     assert content(copy) == content(fresh)
 
 
-@pytest.mark.parametrize(("name", "hint"), [("novelty", ""), ("nobody", "valid: "), ("giwen", "did you mean 'given'?")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("novelty", ""), ("nobody", "valid: "), ("given-one", "did you mean 'given-once'?")]
+)
 def test_a_measure_of_merit_by_a_scorer_that_stands_later_or_nowhere_is_refused_with_its_line(tmp_path, name, hint):
-    path = edit(curated_job.write(tmp_path), ("prefer: [low given, length]", f"prefer: [low {name}]"))
+    path = edit(curated_job.write(tmp_path), ("prefer: [low given-once, length]", f"prefer: [low {name}]"))
     message = refused(path)
     assert f"{path}:15: no earlier scorer has this name: '{name}'" in message
     assert "put a scorer of this name before the step that reads it" in message
