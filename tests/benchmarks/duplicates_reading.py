@@ -85,7 +85,7 @@ def wilson(wrong: int, read: int) -> tuple[float, float]:
     z, share = 1.959964, wrong / read
     middle = (share + z * z / (2 * read)) / (1 + z * z / read)
     half = z * math.sqrt(share * (1 - share) / read + z * z / (4 * read * read)) / (1 + z * z / read)
-    return middle - half, middle + half
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _matchable(drops: pl.DataFrame) -> pl.DataFrame:
