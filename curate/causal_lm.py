@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.judges.weights import fingerprint, is_local
+from curate.loading import without_bars
 from manifests.errors import UserError, missing_extra
 
 LOGITS: Final = 1 << 24
@@ -78,7 +79,7 @@ class CausalLM:
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         try:
             tokenizer = AutoTokenizer.from_pretrained(where, **asked)
-            with _quiet():
+            with without_bars():
                 loaded = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, use_safetensors=True, **asked)
         except (OSError, ValueError) as fault:
             raise UserError(
@@ -140,17 +141,3 @@ class CausalLM:
             ours = head(base(input_ids=ids, use_cache=False).last_hidden_state)
             return bool(whole.shape == ours.shape and torch.allclose(whole, ours, rtol=_CLOSE, atol=_CLOSE))
         return False
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the bar that transformers draws while it loads weights."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

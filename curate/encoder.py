@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.hashed import hashed
+from curate.loading import without_bars
 from manifests.errors import UserError, missing_extra
 
 Vectors = NDArray[np.float32]
@@ -82,7 +82,7 @@ def sentence_model(encoder: str) -> Any:  # noqa: ANN401 - a SentenceTransformer
     except ImportError:
         raise missing_extra("sentence-transformers", "embed") from None
     try:
-        with _quiet():
+        with without_bars():
             return SentenceTransformer(_path(encoder), trust_remote_code=False)
     except (OSError, ValueError) as fault:
         raise UserError(
@@ -91,20 +91,6 @@ def sentence_model(encoder: str) -> Any:  # noqa: ANN401 - a SentenceTransformer
             options=ENCODERS,
             remedy="name minilm, hash, a folder or a sentence-transformers id of the hub",
         ) from fault
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the bar that transformers draws while it loads weights."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _path(encoder: str) -> str:

@@ -8,7 +8,7 @@ number of neighbours loses pairs where they are dense.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 SCALE: Final = 2048
 BLOCK: Final = 512
 """Rows that are looked up at once."""
+WIDER: Final = 4
+"""Times as many with lists, where a wider block costs nothing and more of it reads the same list."""
 FLAT: Final = 10_000
 """Rows up to which every pair is computed."""
 SAMPLE: Final = 500
@@ -73,7 +75,8 @@ class Search:
     probes: int = 0
     """Lists that are read for a row."""
     recall: float = 1.0
-    """Share of the neighbours of the sampled rows that the search finds, 0..1."""
+    """Share of the neighbours of the sampled rows that the search finds, 0..1: the smaller of the mean over neighbours,
+    which crowds govern, and the mean over rows."""
     sampled: int = 0
     """Rows on which that was measured."""
     neighbours: int = 0
@@ -93,10 +96,11 @@ class Index:
         self._faiss = _faiss()
         self._grid, self._threshold, self._length = grid, threshold, lengths(grid)
         self._centroids: Vectors | None = None
+        self._cell = np.empty(0, np.int64)
         self.search = Search()
         if len(grid) > flat:
             order = _ordered(grid)
-            lists = int(2 ** round(np.log2(2 * np.sqrt(len(grid)))))
+            lists = int(2 ** round(np.log2(np.sqrt(len(grid)))))
             self._centroids = _centroids(grid[order[:: max(1, len(grid) // (lists * 16))]], lists)
             self.search = self._planned(order[:: max(1, len(grid) // SAMPLE)], recall)
 
@@ -105,7 +109,7 @@ class Index:
         grid, centroids = self._grid, self._centroids
         if centroids is None:
             return Search()
-        cell = _nearest_centroid(grid, centroids)
+        self._cell = _nearest_centroid(grid, centroids)
         inverse = (1 / np.maximum(self._length, 1.0)).astype(np.float32)
         alike = grid[sample] @ grid.T
         alike *= inverse[sample, None]
@@ -118,10 +122,13 @@ class Index:
         rank = np.empty_like(by_list)
         np.put_along_axis(rank, by_list, np.arange(len(centroids))[None, :], axis=1)
         query, found = np.nonzero(near)
-        needed = np.sort(rank[query, cell[found]]) + 1
-        enough = int(np.ceil((1 - (1 - recall) * _MARGIN) * len(needed))) - 1
-        probes = int(needed[enough])
-        return Search(len(centroids), probes, float((needed <= probes).mean()), len(sample), len(needed))
+        needed = rank[query, self._cell[found]] + 1
+        share = 1 - (1 - recall) * _MARGIN
+        each = 1 / near.sum(axis=1)[query]
+        probes = max(_quantile(needed, np.ones(len(needed)), share), _quantile(needed, each, share))
+        reached = needed <= probes
+        least = min(float(reached.mean()), float(each[reached].sum() / each.sum()))
+        return Search(len(centroids), probes, least, len(sample), len(needed))
 
     def pairs(self, alive: NDArray[np.bool_] | None = None) -> Iterator[Pairs]:
         """Yield the pairs of rows with a cosine of at least the threshold, block by block of the later row.
@@ -133,23 +140,43 @@ class Index:
         index, members = self._empty(), np.empty(0, np.int64)
         shortest = float(self._length[self._length > 0].min(initial=SCALE))
         radius = float(np.float32(self._threshold * shortest * shortest * (1 - 1e-6)))
-        for begin in range(0, len(self._grid), BLOCK):
-            end = min(begin + BLOCK, len(self._grid))
-            block = self._grid[begin:end]
-            limits, _, found = index.range_search(block, radius)
-            inner_later, inner_earlier = np.nonzero(np.tril(block @ block.T >= radius, -1))
-            later = np.concatenate(
-                [np.repeat(np.arange(begin, end), np.diff(limits.astype(np.int64))), inner_later + begin]
-            )
-            earlier = np.concatenate([members[found.astype(np.int64)], inner_earlier + begin])
+        step = BLOCK if self._centroids is None else BLOCK * WIDER
+        for begin in range(0, len(self._grid), step):
+            rows = np.arange(begin, min(begin + step, len(self._grid)))
+            block = self._empty()
+            self._add(block, rows)
+            (later, found), (own, inner) = self._within([index, block], rows, radius)
+            later, earlier = np.append(later, own), np.append(members[found], inner + begin)
+            before = earlier < later
+            later, earlier = later[before], earlier[before]
             similarity = cosines(self._grid, self._length, later, earlier)
             near = np.flatnonzero(similarity >= self._threshold)
             near = near[np.lexsort((earlier[near], later[near]))]
-            yield Pairs(later[near], earlier[near], similarity[near], end)
-            stays = self._length[begin:end] > 0
-            fresh = np.flatnonzero(stays if alive is None else stays & alive[begin:end])
-            index.add(block[fresh])
-            members = np.concatenate([members, fresh + begin])
+            yield Pairs(later[near], earlier[near], similarity[near], int(rows[-1]) + 1)
+            stays = self._length[rows] > 0
+            fresh = rows[stays if alive is None else stays & alive[rows]]
+            self._add(index, fresh)
+            members = np.append(members, fresh)
+
+    def _add(self, index: Any, rows: Ints) -> None:  # noqa: ANN401 - a faiss index
+        """Add those rows of the grid, each to the list that the plan put it in."""
+        if self._centroids is None:
+            index.add(self._grid[rows])
+        elif len(rows):
+            _lists().add_preassigned(index, self._grid[rows], self._cell[rows])
+
+    def _within(self, indexes: Sequence[Any], rows: Ints, radius: float) -> Iterator[tuple[Ints, Ints]]:
+        """Yield, of each index, the rows and the places in the index of those within `radius` of them."""
+        if self._centroids is None:
+            searches = [index.range_search(self._grid[rows], radius) for index in indexes]
+        else:
+            rows = rows[np.argsort(self._cell[rows], kind="stable")]  # queries of one list in turn: it stays in cache
+            near, lists = indexes[0].quantizer.search(self._grid[rows], self.search.probes)
+            searches = [
+                _lists().range_search_preassigned(index, self._grid[rows], radius, lists, near) for index in indexes
+            ]
+        for limits, _, places in searches:
+            yield np.repeat(rows, np.diff(limits.astype(np.int64))), places.astype(np.int64)
 
     def nearest(self, k: int) -> Iterator[tuple[int, Ints, Floats]]:
         """Yield (first row, places, cosines) of the k nearest other rows, block by block, nearest first.
@@ -158,7 +185,7 @@ class Index:
         named is left open, their cosines are not.
         """
         index = self._empty()
-        index.add(self._grid)
+        self._add(index, np.arange(len(self._grid)))
         most = min(k + 9, len(self._grid))
         for begin in range(0, len(self._grid), BLOCK):
             block = self._grid[begin : begin + BLOCK]
@@ -188,6 +215,14 @@ class Index:
         return index
 
 
+def _quantile(needed: Ints, weight: Floats, share: float) -> int:
+    """Return the least number that this share of the weight does not exceed."""
+    order = np.argsort(needed, kind="stable")
+    reached = np.cumsum(weight[order])
+    place = np.searchsorted(reached, share * reached[-1] * (1 - 1e-12))
+    return int(needed[order[min(int(place), len(order) - 1)]])
+
+
 def _ordered(grid: Vectors) -> Ints:
     """Return the rows in the order of their values; equal rows are interchangeable."""
     packed = np.ascontiguousarray(grid.astype(">i2"))
@@ -213,6 +248,13 @@ def _nearest_centroid(grid: Vectors, centroids: Vectors) -> Ints:
     """Return the place of each row's nearest centroid, of equally near ones the first."""
     cells = [(grid[at : at + 4096] @ centroids.T).argmax(axis=1) for at in range(0, len(grid), 4096)]
     return np.asarray(np.concatenate(cells), np.int64)
+
+
+def _lists() -> Any:  # noqa: ANN401 - a module
+    """Return faiss' functions for rows whose lists are known."""
+    from faiss.contrib import ivf_tools
+
+    return ivf_tools
 
 
 def _faiss() -> Any:  # noqa: ANN401 - the faiss module

@@ -79,15 +79,20 @@ def threshold_for(similarity: ArrayLike, label: ArrayLike, precision: float) -> 
 
 
 def labelled(path: Path) -> pl.DataFrame:
-    """Return the pairs of a Parquet or JSON-lines file: `text1`, `text2` and `label` (1 the same, 0 not)."""
+    """Return the pairs of a Parquet or JSON-lines file: `text1`, `text2` and `label` (1 the same, 0 not).
+
+    Rows where one of the three is null are left out. Raises UserError when the file cannot be read, lacks a column, or
+    has values of another type.
+    """
     try:
         frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_ndjson(path)
+        absent = {"text1", "text2", "label"} - set(frame.columns)
+        if absent:
+            raise UserError("the labelled pairs lack columns", value=sorted(absent), options=frame.columns)
+        wanted = (pl.col("text1", "text2").cast(pl.String), pl.col("label").cast(pl.Float64))
+        return frame.select(*wanted).drop_nulls()
     except (OSError, pl.exceptions.PolarsError) as fault:
         raise UserError(f"the labelled pairs cannot be read ({fault})", value=str(path)) from None
-    absent = {"text1", "text2", "label"} - set(frame.columns)
-    if absent:
-        raise UserError("the labelled pairs lack columns", value=sorted(absent), options=frame.columns)
-    return frame.select(pl.col("text1", "text2").cast(pl.String), pl.col("label").cast(pl.Float64)).drop_nulls()
 
 
 def _checked(similarity: ArrayLike, label: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:

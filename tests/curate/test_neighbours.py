@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from curate.leader import leaders_of
-from curate.neighbours import Index, cosines, lengths, rounded
+from curate.neighbours import Index, _quantile, cosines, lengths, rounded
 from manifests.errors import UserError
 
 
@@ -150,3 +150,37 @@ def test_no_rows_have_no_pairs():
 
 def found_none(index):
     return not list(index.pairs()) and not list(index.nearest(1))
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_lists_that_a_crowd_does_not_need_are_read_for_the_rows_that_do(k):
+    """A crowd of near copies has most of the neighbours: the plan asks as much for each of the other rows."""
+    random = np.random.default_rng(8)
+    crowd = unit(np.ones((400, 32)) + random.normal(size=(400, 32)) * 0.02)
+    loose = clustered(2400, clusters=400, spread=0.1)
+    grid = rounded(np.concatenate([crowd, loose]))
+    index = Index(grid, 0.7, flat=100, recall=1 - 0.01 / k)
+    every, some = brute(grid, 0.7), found(index)
+    of_loose = [pair for pair in every if pair[0] >= 400]
+    assert len(every) - len(of_loose) > 4 * len(of_loose) > 1000
+    assert np.mean([pair in some for pair in of_loose]) >= 0.98
+    assert index.search.probes > 1
+
+
+def test_a_weighted_quantile_is_the_least_number_that_the_share_does_not_exceed():
+    needed = np.array([3, 1, 2, 9])
+    assert [_quantile(needed, np.ones(4), share) for share in (0.25, 0.5, 0.51, 1.0)] == [1, 2, 3, 9]
+    assert _quantile(needed, np.array([1.0, 1.0, 1.0, 97.0]), 0.04) == 9
+
+
+@pytest.mark.parametrize("flat", [10_000, 100])
+def test_zero_rows_and_rows_dropped_before_are_no_neighbours(flat):
+    rows = clustered(3000)
+    rows[5] = 0
+    grid = rounded(np.concatenate([rows, rows]))
+    alive = np.ones(len(grid), bool)
+    alive[:2000] = False
+    pairs = [pair for block in Index(grid, 0.99, flat=flat).pairs(alive) for pair in zip(block.later, block.earlier)]
+    copies = {(int(i), int(j)) for i, j in pairs if i == j + 3000}
+    assert not any(5 in pair or 3005 in pair for pair in copies)
+    assert {j for _, j in copies} >= set(range(2048, 3000))

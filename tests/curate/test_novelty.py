@@ -1,10 +1,13 @@
 """Novelty: the distance to the nearest other rows."""
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
 
 from curate.hashed import hashed
+from curate.neighbours import Index, lengths, rounded
 from curate.novelty import Novelty, novelty
 from manifests import schema
 from manifests.component import Context
@@ -75,3 +78,42 @@ def test_a_single_row_abstains(tmp_path):
 def test_stopping_interrupts(tmp_path):
     with pytest.raises(Interrupted):
         novelty(hashed(["a b", "c d"]), 1, Context(root=tmp_path, stopping=lambda: True))
+
+
+def many(rows=1500):
+    """Return texts in families of a few words changed, and some like no other."""
+    random = np.random.default_rng(4)
+    words = np.array(
+        [f"{a}{b}" for a in ("mo", "ka", "ri", "tu", "sel", "dor") for b in ("na", "pe", "lix", "gor", "um")]
+    )
+    families = [list(random.choice(words, 14)) for _ in range(120)]
+    texts = []
+    for place in range(rows):
+        text = list(families[place % 120])
+        for at in random.integers(0, 14, 1 + place % 4):
+            text[at] = str(random.choice(words))
+        texts.append(" ".join(text))
+    return texts
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_lists_find_nearly_every_rows_novelty_and_never_too_low_a_one(k, tmp_path, monkeypatch):
+    import curate.novelty as module
+
+    vectors = hashed(many())
+    grid = rounded(vectors)
+    length = lengths(grid)
+    alike = grid.astype(np.float64) @ grid.T.astype(np.float64) / (length[:, None] * length[None, :])
+    np.fill_diagonal(alike, -2)
+    nearest = np.sort(np.minimum(alike, 1), axis=1)[:, ::-1][:, :k]
+    exact = 1 - nearest.mean(axis=1)
+    context = Context(root=tmp_path)
+    assert novelty(vectors, k, context) == pytest.approx(exact, abs=1e-12)
+    monkeypatch.setattr(module, "Index", partial(Index, flat=100))
+    found = novelty(vectors, k, context)
+    assert (found >= exact - 1e-12).all()
+    near = nearest[:, -1] >= 0.5
+    assert near.mean() > 0.9
+    assert np.isclose(found[near], exact[near], atol=1e-12).mean() >= 0.99
+    order = np.random.default_rng(1).permutation(len(vectors))
+    assert np.array_equal(novelty(vectors[order], k, context), found[order])

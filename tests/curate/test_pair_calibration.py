@@ -1,7 +1,10 @@
 """Thresholds from labelled pairs."""
 
 import numpy as np
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.pair_calibration import labelled, table, threshold_for, wilson
 from manifests.errors import UserError
@@ -64,3 +67,59 @@ def test_a_file_must_be_there_and_have_its_columns(tmp_path):
         labelled(path)
     with pytest.raises(UserError, match="cannot be read"):
         labelled(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
+def test_an_empty_file_is_refused(name, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be read"):
+        labelled(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"text1": "a", "text2": "b", "label": "yes"}',
+        '{"text1": ["a"], "text2": "b", "label": 1}',
+        '{"text1": "a", "text2": "b", "label": NaN}',
+        '{"text1": "a", "te',
+    ],
+)
+def test_values_of_another_type_are_a_user_error(line, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(UserError, match="cannot be read"):
+        labelled(path)
+
+
+def test_a_label_that_is_nan_is_refused_and_a_missing_one_left_out(tmp_path):
+    path = tmp_path / "pairs.parquet"
+    texts = {"text1": ["a", "c"], "text2": ["b", "d"]}
+    pl.DataFrame({**texts, "label": [1.0, float("nan")]}).write_parquet(path)
+    with pytest.raises(UserError, match="labels 0 or 1"):
+        threshold_for([0.9, 0.8], labelled(path)["label"].to_numpy(), 0.5)
+    pl.DataFrame({**texts, "label": [1, None]}).write_parquet(path)
+    assert labelled(path).rows() == [("a", "b", 1.0)]
+
+
+def test_a_file_of_no_pairs_certifies_nothing(tmp_path):
+    path = tmp_path / "pairs.parquet"
+    pl.DataFrame(schema={"text1": pl.String, "text2": pl.String, "label": pl.Int8}).write_parquet(path)
+    with pytest.raises(UserError, match="0 pairs"):
+        threshold_for([], labelled(path)["label"].to_numpy(), 0.5)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.7, 0.8, 0.9]), st.booleans()), max_size=120))
+def test_the_threshold_is_that_of_trying_every_one(pairs):
+    value, label = [v for v, _ in pairs], [int(same) for _, same in pairs]
+    good = [
+        at
+        for at in sorted(set(value))
+        if wilson(sum(same for v, same in zip(value, label, strict=True) if v >= at), sum(v >= at for v in value))[0]
+        >= 0.6
+    ]
+    if good:
+        assert threshold_for(value, label, 0.6) == good[0]
+    else:
+        with pytest.raises(UserError, match="cannot certify"):
+            threshold_for(value, label, 0.6)
