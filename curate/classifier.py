@@ -55,8 +55,8 @@ class Classifier:
     Features are the sentence embeddings of both and their word 1-2-grams weighted by tf-idf. Labels are booleans in the
     meta of the samples, and of the rows of `teachers`. Rows are cut into folds by prompt; a row whose prompt has labels
     gets its number from a model that saw none of its prompt's rows, any other row the mean of the folds' log-odds. The
-    penalty is chosen inside each fold's training rows, and the log-odds are calibrated (Platt 1999) on rows of other
-    folds. All rows abstain when there are fewer than `min_labels` of either class.
+    penalty is chosen and the log-odds are calibrated (Platt 1999) inside each fold's training rows, so a row's value
+    depends on no label of its prompt. All rows abstain when there are fewer than `min_labels` of either class.
     """
 
     kind: ClassVar[str] = "classifier"
@@ -171,7 +171,7 @@ class Classifier:
         design = features(rows, self.encoder, context)
         taught = np.flatnonzero(labels.known)
         true, fold = labels.true[taught], labels.fold[taught]
-        models = crossfit(design.take(taught), true, fold, self.folds, context)
+        models, unseen = crossfit(design.take(taught), true, fold, self.folds, context)
         logits = np.stack([model.logits(design) for model in models])
         own = labels.fold >= 0
         mixed = np.where(own, logits[labels.fold, np.arange(rows.height)], logits.mean(axis=0))
@@ -179,7 +179,7 @@ class Classifier:
         for k in range(self.folds):
             mine, others = labels.fold == k, fold != k
             if mine.any():
-                p[mine] = sigmoid(_platt(mixed[taught][others], true[others]).logits(Design.of(mixed[mine][:, None])))
+                p[mine] = sigmoid(_platt(unseen[k, others], true[others]).logits(Design.of(mixed[mine][:, None])))
         return p
 
 
@@ -189,13 +189,17 @@ def folded(prompts: pl.Series, folds: int, seed: int) -> dict[str, int]:
     return {text: i % folds for i, text in enumerate(order)}
 
 
-def crossfit(design: Design, labels: NDArray[np.bool_], fold: Ints, folds: int, context: Context) -> list[Logistic]:
+def crossfit(
+    design: Design, labels: NDArray[np.bool_], fold: Ints, folds: int, context: Context
+) -> tuple[list[Logistic], Floats]:
     """Return one model per fold, trained on the other folds, with the penalty of the least loss among those.
 
-    A fit without folds j and k tells the loss on j for the model of fold k and the loss on k for that of j, so that
-    `folds` * (`folds` - 1) / 2 fits per penalty serve all.
+    Also return, per fold k and row of another fold j, the log-odds from a fit without j and k: what calibrates the
+    model of k and knows no label of k, (`folds`, rows), 0 for the rows of k. Such a fit tells the loss on j for the
+    model of k and the loss on k for that of j, so that `folds` * (`folds` - 1) / 2 fits per penalty serve all.
     """
     loss = np.zeros((folds, len(STRENGTHS)))
+    unseen = np.zeros((len(STRENGTHS), folds, len(labels)))
     pairs = list(combinations(range(folds), 2))
     for done, pair in enumerate(pairs):
         if context.stopping():
@@ -206,13 +210,14 @@ def crossfit(design: Design, labels: NDArray[np.bool_], fold: Ints, folds: int, 
         for i, c in enumerate(STRENGTHS):
             model = fit(train, labels[rest], c, _ROUGH)
             for k, rows, test in zip(reversed(pair), held, tests, strict=True):
-                loss[k, i] += _loss(model.logits(test), labels[rows])
+                unseen[i, k, rows] = model.logits(test)
+                loss[k, i] += _loss(unseen[i, k, rows], labels[rows])
         context.progress(done + 1, len(pairs))
-    models = []
+    models, chosen = [], loss.argmin(axis=1)
     for k in range(folds):
         rest = np.flatnonzero(fold != k)
-        models.append(fit(design.take(rest), labels[rest], STRENGTHS[int(np.argmin(loss[k]))], _FINE))
-    return models
+        models.append(fit(design.take(rest), labels[rest], STRENGTHS[int(chosen[k])], _FINE))
+    return models, unseen[chosen, np.arange(folds)]
 
 
 def features(rows: pl.DataFrame, encoder: str | None, context: Context) -> Design:
@@ -268,8 +273,12 @@ def _counted(texts: pl.Series, n: int) -> tuple[Ints, Ints, Floats]:
 
 
 def _platt(logits: Floats, labels: NDArray[np.bool_]) -> Logistic:
-    """Return the calibration of log-odds: labels regressed on them alone."""
-    return fit(Design.of(logits[:, None]), labels, _UNPENALISED / len(labels))
+    """Return the calibration of log-odds: labels regressed on them alone; their share where that turned the order."""
+    found = fit(Design.of(logits[:, None]), labels, _UNPENALISED / len(labels))
+    if found.weights[0] >= 0:
+        return found
+    share = labels.mean()
+    return Logistic(np.zeros(1), float(np.log(share / (1.0 - share))))
 
 
 def _loss(logits: Floats, labels: NDArray[np.bool_]) -> float:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from curate.calibrate import auroc
-from curate.classifier import Classifier, crossfit, folded, with_words
+from curate.classifier import STRENGTHS, Classifier, crossfit, features, folded, with_words
 from curate.logistic import Design, sigmoid
 from curate.sample import samples_frame
 from curate.step import STEPS, Scorer
@@ -172,3 +172,100 @@ def test_probabilities_are_finite_for_classes_that_are_told_apart_perfectly(tmp_
     found = PLAIN.score(samples, Context(tmp_path)).scores["value"]
     assert all(math.isfinite(value) for value in found)
     assert sigmoid(np.array([0.0])).item() == 0.5
+
+
+def leaky(seed: int, prompts: int = 40) -> pl.DataFrame:
+    """Return 5 answers to each prompt, with a word of the prompt's own, and a label that the prompt alone decides."""
+    chance = random.Random(seed)
+    verdict = [chance.random() < 0.5 for _ in range(prompts)]
+    return samples_frame(
+        sample(
+            f"secret {i % prompts}",
+            f"{i} word{i % prompts} {' '.join(chance.choices(NAMES, k=4))}",
+            good=verdict[i % prompts],
+        )
+        for i in range(5 * prompts)
+    )
+
+
+def test_a_label_that_only_the_prompt_knows_is_learnt_in_fold_and_not_out_of_it(tmp_path):
+    reached = []
+    for seed in range(8):
+        samples = leaky(seed)
+        found = PLAIN.score(samples, Context(tmp_path)).scores
+        reached.append(auroc(truth(samples), found["value"]))
+    assert np.mean(reached) < 0.55
+    rows, labels = PLAIN._labels(samples, {})
+    design = features(rows, None, Context(tmp_path))
+    models, _ = crossfit(design, labels.true, labels.fold, 5, Context(tmp_path))
+    for k, model in enumerate(models):
+        own = labels.fold == k
+        assert auroc(labels.true[~own], sigmoid(model.logits(design))[~own]) > 0.99
+
+
+def test_flipping_the_labels_of_a_prompt_does_not_move_its_own_rows(tmp_path):
+    samples = rows(200, per_prompt=4)
+    prompt = samples["prompt"][0]
+    flip = (
+        pl.when(pl.col("meta").str.contains("true")).then(pl.lit('{"good":false}')).otherwise(pl.lit('{"good":true}'))
+    )
+    flipped = samples.with_columns(pl.when(pl.col("prompt") == prompt).then(flip).otherwise("meta").alias("meta"))
+    own = samples.filter(pl.col("prompt") == prompt).select("sample_id")
+    assert own.height == 4
+    before, after = (PLAIN.score(each, Context(tmp_path)).scores for each in (samples, flipped))
+    assert before.join(own, on="sample_id", how="semi").equals(after.join(own, on="sample_id", how="semi"))
+    assert not before.equals(after)
+
+
+def test_calibration_is_monotone_in_the_log_odds_of_each_fold(tmp_path):
+    samples = rows(300)
+    ordered, labels = PLAIN._labels(samples, {})
+    design = features(ordered, None, Context(tmp_path))
+    models, _ = crossfit(design, labels.true, labels.fold, 5, Context(tmp_path))
+    p = PLAIN.score(samples, Context(tmp_path)).scores["value"].to_numpy()
+    for k, model in enumerate(models):
+        mine = labels.fold == k
+        order = np.argsort(model.logits(design)[mine], kind="stable")
+        assert (np.diff(p[mine][order]) >= 0).all()
+        assert p[mine].max() - p[mine].min() > 0.5
+
+
+def test_the_models_of_the_folds_are_scikit_learns_on_the_same_features(tmp_path):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
+    samples = rows(200)
+    ordered, labels = PLAIN._labels(samples, {})
+    design = features(ordered, None, Context(tmp_path))
+    whole = np.zeros(design.shape)
+    whole[design.row, design.column] = design.value
+    models, _ = crossfit(design, labels.true, labels.fold, 5, Context(tmp_path))
+    for k, model in enumerate(models):
+        losses = []
+        for c in STRENGTHS:
+            held = 0.0
+            for j in set(range(5)) - {k}:
+                train, test = (labels.fold != k) & (labels.fold != j), labels.fold == j
+                theirs = LogisticRegression(C=c, max_iter=1000).fit(whole[train], labels.true[train])
+                held += log_loss(labels.true[test], theirs.predict_proba(whole[test])[:, 1])
+            losses.append(held)
+        train = labels.fold != k
+        best = LogisticRegression(C=STRENGTHS[int(np.argmin(losses))], tol=1e-9, max_iter=5000)
+        expected = best.fit(whole[train], labels.true[train]).decision_function(whole)
+        assert model.logits(design) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("good", "bad", "status"), [(9, 60, "abstained"), (60, 9, "abstained"), (60, 10, "ok")])
+def test_each_class_needs_its_labels(tmp_path, good, bad, status):
+    samples = samples_frame([sample(f"q{i}", f"a {i}", good=i < good) for i in range(good + bad)])
+    found = PLAIN.score(samples, Context(tmp_path)).scores
+    assert set(found["status"]) == {status}
+    if status == "abstained":
+        assert found["why"][0] == f"{good} rows are labelled true and {bad} false; 10 of each are needed"
+
+
+@pytest.mark.parametrize("value", ["true", 1, [True]])
+def test_a_label_that_is_not_true_or_false_is_refused(tmp_path, value):
+    samples = samples_frame([sample("q", "a", good=True), sample("r", "b", good=value)])
+    with pytest.raises(UserError, match="must be true or false"):
+        PLAIN.score(samples, Context(tmp_path))

@@ -161,3 +161,67 @@ def test_a_missing_chat_template_is_an_error_of_the_user(tmp_path):
     folder = tiny_model.build(tmp_path / "plain", steps=1)
     with pytest.raises(UserError, match="chat template"):
         Perplexity(model=str(folder), chat=True).score(frame(PAIRS[:1]), Context(tmp_path))
+
+
+def test_a_prompt_longer_than_the_models_context_is_cut_to_it(scorer, lm_folder, tmp_path):
+    words = "the river stone lantern " * 300
+    samples = frame([(words, "the quiet river"), ("orange " * 90 + words, "the quiet river")])
+    found = type(scorer)(model=str(lm_folder), max_tokens=100_000).score(samples, Context(tmp_path)).scores
+    assert found["status"].to_list() == ["ok", "ok"]
+    assert found["value"][0] == pytest.approx(found["value"][1], rel=1e-5)
+    capped = type(scorer)(model=str(lm_folder), max_tokens=512).score(samples, Context(tmp_path / "b")).scores
+    assert capped["value"].to_list() == pytest.approx(found["value"].to_list(), rel=1e-6)
+    assert all("lost its first" in why for why in found["why"])
+
+
+@pytest.mark.parametrize("room", [-1, 0, 1])
+def test_a_response_just_short_of_the_limit_is_scored_without_its_prompt(lm_folder, tmp_path, room):
+    from transformers import AutoTokenizer
+
+    tokens = len(AutoTokenizer.from_pretrained(lm_folder)("the quiet river", add_special_tokens=False)["input_ids"])
+    samples = frame([("seven lantern", "the quiet river")])
+    scorer = Perplexity(model=str(lm_folder), max_tokens=tokens + 1 + room)
+    found = scorer.score(samples, Context(tmp_path)).scores.row(0, named=True)
+    if room < 0:
+        assert (found["status"], found["why"]) == ("abstained", f"the response has {tokens} tokens, {tokens - 1} fit")
+    else:
+        assert found["status"] == "ok"
+        assert "lost its first" in found["why"]
+    if room == 0:
+        assert found["value"] == pytest.approx(plain(lm_folder, "", "the quiet river"), rel=1e-5)
+
+
+def test_values_are_equal_at_batches_of_1_and_of_64(lm_folder, tmp_path):
+    samples = frame([(f"{question} {i}", answer) for i, (question, answer) in enumerate([*PAIRS, *PAIRS[:4]])])
+    sizes: list[int] = []
+    losses = CausalLM.losses
+
+    def seen(self, texts):
+        sizes.append(len(texts))
+        return losses(self, texts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CausalLM, "losses", seen)
+        found = [
+            Perplexity(model=str(lm_folder), batch_tokens=tokens).score(samples, Context(tmp_path / str(tokens))).scores
+            for tokens in (1, 1_000_000)
+        ]
+    assert sizes == [1] * 64 + [64]
+    assert found[0]["value"].to_list() == pytest.approx(found[1]["value"].to_list(), rel=1e-5)
+
+
+@pytest.mark.parametrize("answer", ["", " ", "\n\t", " "])
+def test_an_empty_response_abstains_without_a_model(scorer, tmp_path, monkeypatch, answer):
+    monkeypatch.setattr(CausalLM, "load", lambda *_: pytest.fail("the model was loaded"))
+    samples = frame([("q?", answer)])
+    found = scorer.score(samples, Context(tmp_path)).scores.row(0, named=True)
+    assert (found["value"], found["status"], found["why"]) == (None, "abstained", likelihood.EMPTY)
+    assert scorer.pending(samples, Context(tmp_path)) == 0
+
+
+def test_what_could_not_be_scored_is_remembered_too(lm_folder, tmp_path, monkeypatch):
+    samples, scorer = frame([("q?", "the river stone lantern " * 12)]), Perplexity(model=str(lm_folder), max_tokens=16)
+    first = scorer.score(samples, Context(tmp_path)).scores
+    assert scorer.pending(samples, Context(tmp_path)) == 0
+    monkeypatch.setattr(CausalLM, "load", lambda *_: pytest.fail("the model was loaded again"))
+    assert scorer.score(samples, Context(tmp_path)).scores.equals(first)
