@@ -17,7 +17,7 @@ from manifests.names import canonical_json, digest, stage_key
 if TYPE_CHECKING:
     from manifests.jobs.spec import Job
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of the job runner's own part in a stage's output; raise it when that changes."""
 
 BASE: Final = Path("bases") / "scratch"
