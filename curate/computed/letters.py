@@ -54,8 +54,15 @@ _ASKS_PALINDROME: Final = re.compile(
 )
 _MAKES_PALINDROME: Final = re.compile(
     r"^(?:please )?(?:create|generate|make|find|come up with|give|write|provide|construct|name"
-    r"|think of|produce|compose|suggest|list|output)(?: me)?(?: \w+){0,4} palindromes?\b"
+    r"|think of|produce|compose|suggest|list|output)(?: me)?"
+    r"(?: (?!about|on|with|using|containing|explaining|describing|defining|definition|meaning|explanation|history)\w+)"
+    r"{0,4} palindromes?\b"
     r"(?! (?:program|code|function|checker|of|in|from|with|using|start))"
+)
+
+
+_UNSURE: Final = re.compile(
+    r"\bwhether\b|\b(?:unclear|unknown)\b|(?:\bnot|n't) (?:clear|certain|sure|known|possible to (?:say|tell|know))\b"
 )
 
 
@@ -214,9 +221,11 @@ def yes_or_no(response: str) -> bool | None:
     if opening:
         word = opening[1] in ("yes", "true", "correct")
         return None if word and denied else word
-    if re.match(r"^[^.]{0,80}\b(?:is|are|was|does)\b", said):
-        return denied is None and re.search(r"\bif\b|\bunless\b|\beither\b", said) is None
-    return None
+    if _UNSURE.search(said) or not re.match(r"^[^.]{0,80}\b(?:is|are|was|does)(?:n't)?\b", said):
+        return None
+    if denied:
+        return False
+    return None if re.search(r"\b(?:if|unless|either)\b", said) else True
 
 
 def _yes(value: bool) -> str:

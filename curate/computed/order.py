@@ -145,7 +145,7 @@ def _same(what: str, parts: Sequence[str], response: str, glue: str) -> Iterator
     expected, said = glue.join(parts), body(response)
     quoted = re.findall(r"[\"“]([^\"“”]+)[\"”]", said)
     said = (
-        quoted[-1] if quoted else re.sub(r"^.*\b(?:is|be|reads)\b\s*", "", said) if " is " in said else said
+        quoted[-1] if quoted else re.sub(r"^.*?\b(?:is|be|reads)\b\s*", "", said) if " is " in said else said
     ).strip()
     want, have = _letters(expected), _letters(said)
     if len(parts) < 2 or want == _letters(what) or not 0.6 * len(want) <= len(have) <= 1.6 * len(want):

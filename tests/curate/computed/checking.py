@@ -28,3 +28,9 @@ def prefiltered(kind: str, prompt: str, response: str) -> bool:
         bool(rows["prompt"].str.contains(family.prompt)[0] and rows["response"].str.contains(family.response)[0])
         and checked((kind,), rows.select("sample_id", "prompt", "response").with_columns(**{kind: True})) is not None
     )  # type: ignore[arg-type]
+
+
+def sole(kind: str, prompt: str, response: str) -> Claim:
+    """Return the only claim that the family finds in a row."""
+    (claim,) = claims(kind, prompt, response)
+    return claim
