@@ -5,13 +5,16 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import embed, encoder
 from curate.hashed import _bags, hashed
+from curate.text import keyed
 from manifests.component import Context
+from manifests.engine import Local
 from manifests.errors import Interrupted, UserError
 from manifests.names import digest
 
@@ -187,3 +190,64 @@ def test_the_identity_of_a_folder_changes_with_its_weights(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"2")
     assert len({before, after, encoder.identity(str(tmp_path))}) == 3
     assert encoder.identity("someone/some-model") == "hub:1:someone/some-model"
+
+
+def test_two_processes_give_what_one_gives(tmp_path, context):
+    texts = [f"text number {i} of many, {i % 7} words more" for i in range(1100)]
+    inline = encoded(texts, "hash", tmp_path / "one", context)
+    with Local(workers=2).open() as engine:
+        apart = encoded(texts, "hash", tmp_path / "two", Context(root=tmp_path, engine=engine))
+    assert np.array_equal(inline, apart)
+    kept = []
+    for folder in ("one", "two"):
+        with sqlite3.connect(tmp_path / folder / "cache.sqlite") as store:
+            kept.append(store.execute("SELECT * FROM vectors ORDER BY encoder, content_id").fetchall())
+    assert kept[0] == kept[1]
+
+
+def test_after_a_fault_in_a_chunk_only_what_is_missing_is_computed(tmp_path, context, monkeypatch):
+    texts = [f"text number {i:04}" for i in range(1200)]
+    seen = []
+
+    def planted(name, batch, some):
+        if len(seen) == 2 * embed.CHUNK:
+            raise OSError("planted")
+        seen.extend(some)
+        return hashed(some)
+
+    monkeypatch.setattr(encoder, "embedded", planted)
+    with pytest.raises(OSError, match="planted"):
+        encoded(texts, "hash", tmp_path, context)
+    first = list(seen)
+    seen.clear()
+    again = encoded(texts, "hash", tmp_path, context)
+    assert len(first) == 2 * embed.CHUNK
+    assert sorted(first + seen) == texts
+    assert np.array_equal(again, hashed(texts))
+
+
+def test_prompt_response_and_both_have_vectors_of_their_own(tmp_path, context):
+    rows = pl.DataFrame({"content_id": ["a", "b"], "prompt": ["of the sea", "of a hill"], "response": ["yes", "no"]})
+    cache = tmp_path / "cache.sqlite"
+    made = {}
+    for key in ("prompt", "response", "both"):
+        texts, ids = keyed(rows, key).to_list(), embed.text_ids(rows["content_id"].to_list(), key)
+        made[key] = embed.encode(texts, ids, "hash", cache, context)
+        assert np.array_equal(made[key], hashed(texts))
+    for key, rows_of_key in made.items():
+        ids = embed.text_ids(["a", "b"], key)
+        assert np.array_equal(embed.encode(["", ""], ids, "hash", cache, context), rows_of_key)
+    assert embed.text_ids(["a"], "prompt") == ["a"]
+
+
+def test_other_weights_behind_one_folder_are_other_vectors(tmp_path, context, monkeypatch):
+    model = tmp_path / "model"
+    model.mkdir()
+    weights = model / "model.safetensors"
+    monkeypatch.setattr(encoder, "embedded", lambda name, batch, texts: hashed([weights.read_text()] * len(texts)))
+    made = []
+    for content in ("alpha", "beta", "alpha"):
+        weights.write_text(content)
+        made.append(encoded(["some text"], str(model), tmp_path, context))
+    assert not np.array_equal(made[0], made[1])
+    assert np.array_equal(made[0], made[2])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from curate import encoder
 from curate.bert import Bert, batches, fits
+from curate.loading import without_bars
 from curate.static import Static, table, zipf
 from manifests.errors import UserError
 
@@ -109,3 +110,80 @@ def test_a_model_outside_the_family_is_encoded_by_its_own_code(minilm, plain, mo
 def test_a_model_that_is_not_there_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="cannot be loaded"):
         encoder.sentence_model(str(tmp_path))
+
+
+def mixed():
+    """Return texts of one to thousands of words, of several scripts, in no order of length, some of equal length."""
+    random = np.random.default_rng(6)
+    words = [
+        "sea",
+        "naïve",
+        "Übergröße",
+        "12,5",
+        "don't",
+        "漢字",
+        "кошка",
+        "x²+y",
+        "\U0001f600",
+        "antidisestablishment",
+    ]
+    sizes = [*random.integers(1, 40, 24).tolist(), 5, 5, 5, 120, 255, 256, 257, 5000]
+    texts = [" ".join(random.choice(words, size)) for size in sizes]
+    return [*texts, "", " ", "\n\t", "[CLS] [SEP]", "\ud800 alone".encode("utf-8", "replace").decode()]
+
+
+def test_texts_of_mixed_length_have_the_models_own_vectors(minilm):
+    texts = mixed()
+    theirs = np.asarray(minilm.encode(texts, batch_size=7, normalize_embeddings=True, show_progress_bar=False))
+    assert np.abs(Bert(minilm).texts(texts) - theirs).max() < 1e-5
+
+
+@pytest.mark.parametrize("change", ["class", "decoder", "relative", "cut", "module"])
+def test_models_that_compute_something_else_are_refused(minilm, change, monkeypatch):
+    config = minilm[0].auto_model.config
+    if change == "class":
+        model = minilm[0].auto_model
+        monkeypatch.setattr(model, "__class__", type("NomicBertModel", (type(model),), {}))
+    elif change == "decoder":
+        monkeypatch.setattr(config, "is_decoder", True)
+    elif change == "relative":
+        monkeypatch.setattr(config, "position_embedding_type", "relative_key", raising=False)
+    elif change == "cut":
+        monkeypatch.setattr(minilm, "truncate_dim", 64)
+    else:
+        from sentence_transformers import models
+
+        minilm.append(models.Dense(384, 384))
+    try:
+        assert not fits(minilm)
+    finally:
+        if change == "module":
+            del minilm[len(minilm) - 1]
+    monkeypatch.undo()
+    assert fits(minilm)
+
+
+def test_a_model_that_pools_otherwise_gives_its_own_vectors(minilm, plain, monkeypatch):
+    monkeypatch.setattr(encoder, "sentence_model", lambda name: minilm)
+    monkeypatch.setattr(minilm[1], "pooling_mode", "cls")
+    encoder._loaded.cache_clear()
+    found = encoder.embedded("some/model", 4, TEXTS[:3])
+    encoder._loaded.cache_clear()
+    assert np.abs(found - encoder.plain(minilm, TEXTS[:3], 1)).max() < 1e-5
+    assert (found * plain[:3]).sum(axis=1).max() < 0.99
+
+
+def test_the_bar_of_loading_is_hidden_and_shown_again():
+    from transformers.utils import logging
+
+    before = logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    with without_bars():
+        assert not logging.is_progress_bar_enabled()
+    assert logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    with without_bars():
+        pass
+    assert not logging.is_progress_bar_enabled()
+    if before:
+        logging.enable_progress_bar()

@@ -1,12 +1,14 @@
 """Semantic duplicates: what falls, what is guarded, and that nothing depends on order."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import polars as pl
 import pytest
 
-from curate import embed
+from curate import embed, semantic
+from curate.neighbours import Index, lengths, rounded
 from curate.pair_calibration import threshold_for
 from curate.semantic import Semantic
 from manifests.component import Context, component_key
@@ -165,3 +167,128 @@ def test_no_rows_are_no_decisions(context):
 
 def test_every_field_that_decides_is_in_the_key():
     assert component_key(Semantic()) != component_key(Semantic(min_jaccard=0.1))
+
+
+def templated(rows=1300):
+    """Return a frame of families of prompts that differ in a few words, longer and shorter answers, and copies."""
+    random = np.random.default_rng(9)
+    words = np.array([a + b for a in ("mo", "ka", "ri", "tu", "sel", "dor") for b in ("na", "pe", "lix", "gor", "um")])
+    families = [list(random.choice(words, 16)) for _ in range(rows // 10)]
+    made = []
+    for place in range(rows):
+        text = list(families[place % len(families)])
+        for at in random.integers(0, 16, place % 4):
+            text[at] = str(random.choice(words))
+        made.append((" ".join(text), "yes " * (place % 7)))
+    return samples(*made)
+
+
+@pytest.fixture
+def lists(monkeypatch):
+    """Let the step search by lists from 100 rows on, and give what it searched in."""
+    made = []
+
+    def planned(grid, threshold, *, recall):
+        made.append(Index(grid, threshold, recall=recall, flat=100))
+        return made[-1]
+
+    monkeypatch.setattr(semantic, "Index", planned)
+    return made
+
+
+def test_with_lists_neither_order_nor_threads_change_a_decision(context, lists):
+    import faiss
+
+    rows = templated()
+    step = Semantic(encoder="hash", threshold=0.8, key="prompt")
+    before = faiss.omp_get_max_threads()
+    try:
+        results = []
+        for seed, threads in ((0, 1), (1, 2), (2, 1)):
+            faiss.omp_set_num_threads(threads)
+            results.append(step.decide(rows.sample(fraction=1, shuffle=True, seed=seed), {}, context))
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert len(results[0]) > 300
+    assert all(result.equals(results[0]) for result in results[1:])
+    assert all(index.search.lists for index in lists)
+    assert len({index.search for index in lists}) == 1
+
+
+def test_with_lists_the_recorded_recall_is_that_of_brute_force_and_drops_are_nearly_the_same(context, lists):
+    rows = templated()
+    step = Semantic(encoder="hash", threshold=0.8, key="prompt")
+    found = step.decide(rows, {}, context)
+    (index,) = lists
+    (record,) = (context.root / "cache" / "semantic").glob("*.json")
+    said = json.loads(record.read_text())["search"]
+    assert said == asdict(index.search)
+    assert said["lists"] > said["probes"] >= 1
+    cache = context.root / "cache" / "embeddings.sqlite"
+    grid = rounded(embed.encode(rows["prompt"].to_list(), rows["content_id"].to_list(), "hash", cache, context))
+    pairs = {}
+    for name, flat in (("every", 10_000), ("some", 100)):
+        blocks = list(Index(grid, 0.8, flat=flat).pairs())
+        pairs[name] = {pair for b in blocks for pair in zip(b.later.tolist(), b.earlier.tolist(), strict=True)}
+    alike = grid.astype(np.float64) @ grid.T.astype(np.float64) / (lengths(grid)[:, None] * lengths(grid)[None, :])
+    later, earlier = np.nonzero(np.tril(alike >= 0.8, -1))
+    assert pairs["every"] == set(zip(later.tolist(), earlier.tolist(), strict=True))
+    assert pairs["some"] <= pairs["every"]
+    assert len(pairs["some"]) / len(pairs["every"]) == pytest.approx(said["recall"], abs=0.01)
+    assert said["recall"] >= 0.99
+    assert found["detail"].unique().to_list() == [
+        f"search of {said['probes']} of {said['lists']} lists, recall {said['recall']:.4f} "
+        f"on {said['neighbours']:,} neighbours of {said['sampled']:,} rows"
+    ]
+    lists.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(semantic, "Index", Index)
+        exact = step.decide(rows, {}, context)
+    both = set(exact["sample_id"]) & set(found["sample_id"])
+    assert len(both) >= 0.98 * len(exact)
+    assert (found["similarity"] >= 0.8).all()
+
+
+def test_a_protected_source_may_hold_near_copies_and_others_fall_to_it(context):
+    rows = pl.concat([samples(SEA, SEA2, source="gold"), samples(SEA2, SUM)])
+    found = Semantic(encoder="hash", threshold=0.8, protect=("gold",)).decide(rows, {}, context)
+    assert found["sample_id"].to_list() == [rows["sample_id"][2]]
+    assert found["witness_id"].to_list() == [rows["sample_id"][1]]
+    assert found["similarity"].to_list() == [1.0]
+
+
+def test_a_source_may_lose_just_the_share_that_is_allowed(context):
+    rows = samples(SEA, SEA, SUM, SUM)
+    assert len(Semantic(encoder="hash", max_removed_share=0.5).decide(rows, {}, context)) == 2
+    with pytest.raises(UserError, match="raise `threshold`"):
+        Semantic(encoder="hash", max_removed_share=0.49).decide(rows, {}, context)
+
+
+@pytest.mark.parametrize(("least", "drops"), [(0.77, 1), (0.79, 0)])
+def test_the_lexical_floor_is_the_jaccard_similarity_of_the_words(least, drops, context):
+    """Seven of nine distinct words are shared: 0.778."""
+    rows = samples(("one two three four five six seven eight", ""), ("one two three four five six seven nine", ""))
+    assert len(dropped(rows, context, threshold=0.5, key="prompt", min_jaccard=least, numbers_agree=False)) == drops
+
+
+def test_answers_that_agree_enough_are_duplicates(context):
+    long = "the river runs through the old town and under the stone bridge to the wide grey sea"
+    rows = samples((SEA[0], long), (SEA[0], long + " today"), (SEA[0], "no such river is known to anyone in this town"))
+    fields = {"threshold": 0.1, "max_removed_share": 1.0}
+    assert len(Semantic(encoder="hash", answers_agree=0.5, **fields).decide(rows, {}, context)) == 1
+    assert len(Semantic(encoder="hash", answers_agree=0.99, **fields).decide(rows, {}, context)) == 0
+    assert len(Semantic(encoder="hash", answers_agree=0.0, **fields).decide(rows, {}, context)) == 2
+
+
+def test_the_key_of_a_step_follows_its_encoder_and_its_labelled_pairs(tmp_path):
+    path, model = tmp_path / "pairs.jsonl", tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"1")
+    seen = []
+    for label, weights in ((1, b"1"), (0, b"1"), (0, b"2")):
+        path.write_text(json.dumps({"text1": "a", "text2": "b", "label": label}) + "\n")
+        (model / "model.safetensors").write_bytes(weights)
+        seen.append(digest(Semantic(encoder=str(model), pairs=str(path), precision=0.9).identity()))
+    assert len(set(seen)) == 3
+    with pytest.raises(UserError, match="cannot be read"):
+        Semantic(pairs=str(tmp_path / "none.jsonl"), precision=0.9).identity()
