@@ -100,7 +100,7 @@ class Index:
         self.search = Search()
         if len(grid) > flat:
             order = _ordered(grid)
-            lists = int(2 ** round(np.log2(np.sqrt(len(grid)))))
+            lists = int(2 ** round(np.log2(1.6 * np.sqrt(len(grid)))))
             self._centroids = _centroids(grid[order[:: max(1, len(grid) // (lists * 16))]], lists)
             self.search = self._planned(order[:: max(1, len(grid) // SAMPLE)], recall)
 
