@@ -45,10 +45,10 @@ def test_each_way_to_ask_is_computed(prompt, value):
 
 
 @settings(max_examples=40)
-@given(st.integers(1, 400), st.integers(1, 400))
+@given(st.integers(10, 400), st.integers(10, 400))
 def test_a_change_may_be_told_with_or_without_its_sign_but_from_the_first_number(old, new):
     change = Fraction(new - old, old) * 100
-    assume(new != old and change not in (old, new, -old, -new))
+    assume(new != old and round(abs(change), 2) not in (old, new))
     prompt = f"What is the percent change from {old} to {new}?"
     for value in (change, abs(change)):
         assert verdict("percentage", prompt, f"The change is {float(value):.2f}%.") == "right"

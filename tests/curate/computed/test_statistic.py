@@ -44,8 +44,8 @@ def test_a_deviation_may_be_of_the_population_or_of_a_sample_and_of_nothing_betw
     prompt = f"Calculate the standard deviation of {', '.join(map(str, values))}"
     whole, sample = statistics.pstdev(values), statistics.stdev(values)
     for value in (whole, sample):
-        assert sole("statistic", prompt, f"The deviation is {value:.3f}.").verdict == "right"
-    between = sole("statistic", prompt, f"The deviation is {(whole + sample) / 2:.3f}.")
+        assert sole("statistic", prompt, f"The deviation is {value:.5f}.").verdict == "right"
+    between = sole("statistic", prompt, f"The deviation is {(whole + sample) / 2:.5f}.")
     assert between.verdict == "wrong"
     assert [float(part) for part in between.expected.split(" or ")] == pytest.approx([whole, sample], rel=1e-8)
 
