@@ -256,3 +256,22 @@ def test_a_part_is_what_a_worker_needs_and_no_more(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(part))  # noqa: S301 - made here
     assert len(pickle.dumps(part)) < 3 * len(lines(50))
     assert reading.parse(one, again).samples.equals(reading.parse(one, part).samples)
+
+
+def test_lines_count_on_through_blocks_and_through_more_than_two_files(tmp_path: Path) -> None:
+    good = {"prompt": "p", "completion": "c"}
+    for name, rows in (("a", [good, None]), ("b", [None, good, None]), ("c", [good]), ("d", [None])):
+        (tmp_path / f"{name}.jsonl").write_bytes(WRITERS["jsonl"](rows))
+    for block in (1, 2, None):
+        found = tables(tmp_path, source("*.jsonl"), block, Scattered())
+        assert not isinstance(found, str)
+        assert found.rejects["line"].to_list() == [2, 3, 5, 7]
+
+
+def test_the_first_row_without_a_format_is_named_by_its_line_in_the_source(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(WRITERS["jsonl"]([None, None, None]))
+    (tmp_path / "b.jsonl").write_bytes(WRITERS["jsonl"]([None, {"text": "t"}, {"other": "t"}]))
+    for block in (1, 2, None):
+        said = str(tables(tmp_path, source("*.jsonl"), block, Scattered()))
+        assert "row 5" in said
+        assert "'text'" in said
