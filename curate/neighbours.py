@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 SCALE: Final = 2048
 BLOCK: Final = 512
 """Rows that are looked up at once."""
-WIDER: Final = 4
-"""Times as many with lists, where a wider block costs nothing and more of it reads the same list."""
+QUERIES: Final = 16_384
+"""Reads of a list that are done at once; the more rows read it one after the other, the longer it stays in cache."""
 FLAT: Final = 10_000
 """Rows up to which every pair is computed."""
 SAMPLE: Final = 500
@@ -140,7 +140,7 @@ class Index:
         index, members = self._empty(), np.empty(0, np.int64)
         shortest = float(self._length[self._length > 0].min(initial=SCALE))
         radius = float(np.float32(self._threshold * shortest * shortest * (1 - 1e-6)))
-        step = BLOCK if self._centroids is None else BLOCK * WIDER
+        step = BLOCK if self._centroids is None else min(4 * BLOCK, max(1, QUERIES // self.search.probes))
         for begin in range(0, len(self._grid), step):
             rows = np.arange(begin, min(begin + step, len(self._grid)))
             block = self._empty()
@@ -170,11 +170,13 @@ class Index:
         if self._centroids is None:
             searches = [index.range_search(self._grid[rows], radius) for index in indexes]
         else:
-            rows = rows[np.argsort(self._cell[rows], kind="stable")]  # queries of one list in turn: it stays in cache
             near, lists = indexes[0].quantizer.search(self._grid[rows], self.search.probes)
-            searches = [
-                _lists().range_search_preassigned(index, self._grid[rows], radius, lists, near) for index in indexes
-            ]
+            turn = np.argsort(lists, axis=None, kind="stable")  # the queries of a list one after the other
+            rows, lists, near = np.repeat(rows, self.search.probes)[turn], lists.ravel()[turn], near.ravel()[turn]
+            queries, lists, near = self._grid[rows], lists[:, None], near[:, None]
+            for index in indexes:
+                index.nprobe = 1
+            searches = [_lists().range_search_preassigned(index, queries, radius, lists, near) for index in indexes]
         for limits, _, places in searches:
             yield np.repeat(rows, np.diff(limits.astype(np.int64))), places.astype(np.int64)
 

@@ -185,3 +185,11 @@ def test_zero_rows_and_rows_dropped_before_are_no_neighbours(flat):
     copies = {(i, j) for i, j in pairs if i == j + 3000}
     assert not any(5 in pair or 3005 in pair for pair in copies)
     assert {j for _, j in copies} >= set(range(2048, 3000))
+
+
+def test_the_pairs_found_do_not_depend_on_how_many_rows_are_looked_up_at_once(monkeypatch):
+    grid = rounded(clustered(2500))
+    index = Index(grid, 0.9, flat=100)
+    first = found(index)
+    monkeypatch.setattr("curate.neighbours.QUERIES", 300 * index.search.probes)
+    assert found(index) == first
