@@ -80,6 +80,8 @@ def test_a_defined_factor_holds_in_both_directions(units, count):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_rounded_factor_costs_at_most_the_slack(sign):
     value = 50 * 1.609344
+    assert verdict("conversion", "Convert 100 miles to kilometers", "It is 162.5 km.") is None
+    assert verdict("conversion", "Convert 100 miles to kilometers", "It is 163.0 km.") == "wrong"
     for share, expected in ((0.9, None), (1.1, "wrong")):
         response = f"It is {value * (1 + sign * share * SLACK):.5f} km."
         assert verdict("conversion", "Convert 50 miles to kilometers", response) == expected

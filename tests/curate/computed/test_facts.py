@@ -141,6 +141,7 @@ def test_a_continent_is_checked(prompt, response, expected):
         ("Is this fact or fiction? Edit it.", "The capital of France is Rome."),
         ("What is the chemical symbol for water?", "Fe"),
         ("What is the chemical symbol for gold?", "Ag, Fe or Pb"),
+        ("What is the chemical symbol for gold?", "In Latin, it is No"),
         ("Which element has the atomic number 119?", "Iron"),
         ("Which continent is Ghana in?", "Asia or Europe"),
         ("What is the capital of France? " + "Please. " * 80, "Rome"),

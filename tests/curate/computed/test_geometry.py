@@ -72,6 +72,8 @@ def test_any_usual_pi_will_do_but_not_three(radius, pi):
 
 def test_the_slack_is_a_share_of_the_true_value_and_ends_where_it_says():
     prompt, value = "What is the area of a circle with radius 10?", math.pi * 100
+    assert verdict("geometry", prompt, "The area is 316.0.") is None
+    assert verdict("geometry", prompt, "The area is 316.1.") == "wrong"
     assert verdict("geometry", prompt, f"The area is {value * (1 + 0.97 * SLACK):.4f}.") is None
     assert verdict("geometry", prompt, f"The area is {value * (1 + 1.03 * SLACK):.4f}.") == "wrong"
     assert verdict("geometry", prompt, f"The area is {value * (1 - 1.03 * SLACK):.4f}.") == "wrong"

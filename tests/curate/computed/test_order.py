@@ -75,10 +75,10 @@ def test_a_sorted_list_is_read_in_any_layout(response):
 
 
 def test_titles_may_be_sorted_with_or_without_their_article_and_names_by_either_part():
-    titles = "Put the titles in alphabetical order: The Wire, Lost, A Team"
-    for order in ("A Team, Lost, The Wire", "Lost, A Team, The Wire"):
+    titles = "Put the titles in alphabetical order: The Red Ant, A New Yak, Lost Zoo"
+    for order in ("A New Yak, Lost Zoo, The Red Ant", "Lost Zoo, A New Yak, The Red Ant"):
         assert verdict("order", titles, order) == "right"
-    assert verdict("order", titles, "The Wire, Lost, A Team") == "wrong"
+    assert verdict("order", titles, "Lost Zoo, The Red Ant, A New Yak") == "wrong"
     names = "Put the names in alphabetical order: Ann Young, Bob Hill, Cy Moss"
     for order in ("Ann Young, Bob Hill, Cy Moss", "Bob Hill, Cy Moss, Ann Young"):
         assert verdict("order", names, order) == "right"
@@ -89,6 +89,7 @@ def test_a_number_that_was_changed_is_wrong_but_two_lost_or_a_repeat_dropped_are
     assert verdict("order", prompt, "1, 4, 4, 7, 8") == "wrong"
     assert verdict("order", prompt, "1, 4, 7, 9") is None
     assert verdict("order", prompt, "4, 7, 9") is None
+    assert verdict("order", "Sort the numbers in ascending order: 9, 4, 7, 1", "1, 4, 7") == "wrong"
 
 
 @pytest.mark.parametrize(
