@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass as plain_dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 import polars as pl
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from curate.cache import CallCache
-from curate.judges import ABSTAINED, FAILED, OK, Call, JudgeEngine, Menu, Reply, checked, failed
+from curate.inquiry import Inquiry
+from curate.judges import ABSTAINED, FAILED, OK, Call, JudgeEngine, Menu, Reply
+from curate.prompt import load_prompt, nonce, render
 from curate.step import JUDGES, Scored
 from manifests import schema
 from manifests.component import COMPONENT, Context, Table
-from manifests.errors import Interrupted, UserError
-from manifests.names import check_name, digest
-
-PROMPTS: Final = Path(__file__).parent / "prompts"
-CACHE: Final = Path("cache") / "calls.sqlite"
-FIELDS: Final = ("instruction", "response", "nonce")
-_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
-_FENCE: Final = re.compile(r"[<＜﹤‹〈]([\s\u200b]*/?[\s\u200b]*data-)", re.IGNORECASE)
-_TAIL: Final = 32
-
-
-@plain_dataclass(frozen=True, slots=True)
-class Prompt:
-    """A template with the placeholders {instruction}, {response} and, where the data is fenced, {nonce}."""
-
-    text: str
-    digest: str
-
-    @property
-    def tail(self) -> str:
-        """The fixed text just before the answer, at most 32 characters."""
-        last = list(_PLACEHOLDER.finditer(self.text))[-1]
-        return self.text[last.end() :][-_TAIL:]
-
-
-def load_prompt(name: str) -> Prompt:
-    """Return a packaged prompt by its name, or the one in the `.txt` file `name`.
-
-    Raise UserError when there is none, when it lacks {instruction} or {response}, when it has an unknown placeholder,
-    and when nothing follows the data: the question must come after it.
-    """
-    packaged = {path.stem: path for path in PROMPTS.glob("*.txt")}
-    path = packaged.get(name, Path(name))
-    if path.suffix != ".txt" or not path.is_file():
-        raise UserError("no such prompt", value=name, options=packaged, remedy="or give the path of a .txt file")
-    text = path.read_text("utf-8").rstrip("\n")
-    used = set(_PLACEHOLDER.findall(text))
-    for unknown in sorted(used - set(FIELDS)):
-        raise UserError("unknown placeholder", where=str(path), value=unknown, options=FIELDS)
-    for missing in sorted({"instruction", "response"} - used):
-        raise UserError("the prompt lacks a placeholder", where=str(path), value="{" + missing + "}")
-    prompt = Prompt(text, digest(text))
-    if not prompt.tail.strip():
-        raise UserError(
-            "the prompt ends with data", where=str(path), value=text[-_TAIL:], remedy="put the question after the data"
-        )
-    return prompt
-
-
-def render(template: str, row: Mapping[str, Any], nonce: str) -> str:
-    """Return the prompt of one sample row (its `prompt` and `response` columns).
-
-    Placeholders are substituted in one pass, so that a row holding `{response}` pulls in nothing. What looks like a
-    fence inside the data loses its angle bracket, so the fence of the template is the only one.
-    """
-    values = {
-        "instruction": _FENCE.sub(r"(\1", row["prompt"]),
-        "response": _FENCE.sub(r"(\1", row["response"]),
-        "nonce": nonce,
-    }
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+from manifests.errors import UserError
+from manifests.names import check_name
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -146,48 +84,31 @@ class Judge:
         Equal conversations share one call. A batch of replies is stored before the next is asked for. Raise UserError
         when the engine cannot start or dies (finished calls stay stored), Interrupted when the user asked to stop.
         """
-        prompt = load_prompt(self.prompt)
-        calls = self._calls(samples, prompt)
-        replies: dict[str, Reply] = {}
-        unique = {call.key: call for call in calls.values()}
-        with self._cache(context) as cache:
-            if cache is not None:
-                replies.update(cache.get(unique))
-            missing = [call for key, call in unique.items() if key not in replies]
-            context.progress(len(replies), len(unique))
-            if missing:
-                for batch in self._ask(missing, Menu(self.labels, prompt.tail), context):
-                    if cache is not None:
-                        cache.put(batch)
-                    replies.update((reply.key, reply) for reply in batch)
-                    context.progress(len(replies), len(unique))
-        return self._scored(samples, calls, replies)
+        menu = self._menu()
+        with Inquiry(self.judge, [menu], context) as inquiry:
+            calls = self._calls(samples, inquiry, menu)
+            return self._scored(samples, calls, inquiry.ask(calls.values(), menu))
 
     def pending(self, samples: pl.DataFrame, context: Context) -> int:
         """Return how many calls `score` would make: distinct conversations without a finished call in the cache."""
-        if not self.judge.cached:
-            return 0
-        keys = {call.key for call in self._calls(samples, load_prompt(self.prompt)).values()}
-        if not (context.root / CACHE).exists():
-            return len(keys)
-        with CallCache(context.root / CACHE) as cache:
-            return len(keys) - len(cache.get(keys))
+        menu = self._menu()
+        with Inquiry(self.judge, [menu], context) as inquiry:
+            return inquiry.pending(self._calls(samples, inquiry, menu).values())
 
-    def _cache(self, context: Context) -> AbstractContextManager[CallCache | None]:
-        return CallCache(context.root / CACHE) if self.judge.cached else nullcontext()
+    def _menu(self) -> Menu:
+        return Menu(self.labels, load_prompt(self.prompt).tail)
 
-    def _calls(self, samples: pl.DataFrame, prompt: Prompt) -> dict[str, Call]:
+    def _calls(self, samples: pl.DataFrame, inquiry: Inquiry, menu: Menu) -> dict[str, Call]:
         """Return the calls by sample id; samples with nothing to check have none."""
-        who = {"engine": self.judge.identity(), "labels": list(self.labels), "template": prompt.digest}
-        common = digest(who)
+        prompt = load_prompt(self.prompt)
         calls: dict[str, Call] = {}
         columns = ["sample_id", "content_id", "prompt", "response"]
         for row in samples.filter(self._asked(samples)).select(columns).sort("sample_id").iter_rows(named=True):
             if not row["response"].strip():
                 continue
-            text = render(prompt.text, row, digest([prompt.digest, row["content_id"]])[:8])
-            key = digest([common, text]) if self.judge.cached else row["sample_id"]
-            calls[row["sample_id"]] = Call(key, text, row["sample_id"], row["content_id"])
+            values = {"instruction": row["prompt"], "response": row["response"]}
+            text = render(prompt.text, values, nonce(prompt, row["content_id"]))
+            calls[row["sample_id"]] = inquiry.call(text, menu, row["sample_id"], row["content_id"])
         return calls
 
     def _asked(self, samples: pl.DataFrame) -> pl.Expr:
@@ -198,19 +119,6 @@ class Judge:
         asked = pl.col("source").is_in(self.sources) if self.sources else pl.lit(value=True)
         marks = pl.lit(list(self.remarked), pl.List(pl.String))
         return asked & (pl.col("remarks").list.set_intersection(marks).list.len() > 0) if self.remarked else asked
-
-    def _ask(self, missing: Sequence[Call], menu: Menu, context: Context) -> Iterator[list[Reply]]:
-        """Yield the engine's replies in batches, checked, then a failed reply for each call that it left out."""
-        left = {call.key for call in missing}
-        with self.judge.open(menu, context) as session:
-            for batch in session.ask(missing):
-                replies = [checked(reply) for reply in batch if reply.key in left]
-                left -= {reply.key for reply in replies}
-                yield replies
-                if left and context.stopping():
-                    raise Interrupted("stopped while judging; finished calls are kept")
-        if left:
-            yield [failed(key, "the judge gave no answer") for key in sorted(left)]
 
     def _scored(self, samples: pl.DataFrame, calls: Mapping[str, Call], replies: Mapping[str, Reply]) -> Scored:
         scores: list[dict[str, Any]] = []

@@ -68,10 +68,14 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Scored:
-    """A scorer's answer: `schema.SCORES` rows, exactly one per sample; a judge adds `schema.VERDICTS` rows."""
+    """A scorer's answer: `schema.SCORES` rows, exactly one per sample; a judge adds `schema.VERDICTS` rows.
+
+    `quality` has `schema.QUALITY` rows: what the scorer measured of its own errors meanwhile.
+    """
 
     scores: pl.DataFrame
     verdicts: pl.DataFrame | None = None
+    quality: pl.DataFrame | None = None
 
 
 @runtime_checkable

@@ -97,6 +97,9 @@ def run(
     error_budget: Annotated[
         float | None, typer.Option("--error-budget", min=0, max=1, help="Share of bad rows tolerated, 0 to 1.")
     ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0, help="Most that a stage's calls to a model may cost.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Bring a job's manifest up to date; the same command again goes on where it stopped."""
@@ -107,7 +110,7 @@ def run(
     loaded = _load(job, data, manifest)
     if error_budget is not None:
         loaded = dataclasses.replace(loaded, error_budget=error_budget)
-    outcome = execute(loaded, workers=workers, batch=batch, reporter=reporter())
+    outcome = execute(loaded, workers=workers, batch=batch, reporter=reporter(), max_cost=max_cost)
     page = refresh(loaded.manifest)
     if as_json:
         output.value({**dataclasses.asdict(outcome), "manifest": str(loaded.manifest)})

@@ -116,3 +116,7 @@ class Context:
     """True once the user asked to stop: finish the batch in hand and raise `errors.Interrupted`."""
     engine: Engine = field(default_factory=Inline)
     """Does pieces of work that do not depend on each other."""
+    say: Callable[[str], None] = lambda text: None
+    """Called with a line that the user should see while the work goes on."""
+    max_cost: float | None = None
+    """Most that calls to models may cost, in the currency of their price fields; None for no limit."""

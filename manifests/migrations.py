@@ -12,7 +12,21 @@ from manifests.errors import UserError
 if TYPE_CHECKING:
     import duckdb
 
-MIGRATIONS: Final[Mapping[int, str]] = {2: "ALTER TABLE store.decisions ADD COLUMN detail VARCHAR"}
+MIGRATIONS: Final[Mapping[int, str]] = {
+    2: "ALTER TABLE store.decisions ADD COLUMN detail VARCHAR",
+    3: """ALTER TABLE store.verdicts ADD COLUMN repair VARCHAR;
+        CREATE TABLE store.quality (
+            stage VARCHAR NOT NULL, scorer VARCHAR NOT NULL, measured_on VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+            value DOUBLE, ci_low DOUBLE, ci_high DOUBLE, n BIGINT NOT NULL, note VARCHAR,
+            CHECK (value IS NULL OR isfinite(value)), CHECK (ci_low IS NULL OR isfinite(ci_low)),
+            CHECK (ci_high IS NULL OR isfinite(ci_high)), CHECK (n >= 0)
+        );
+        CREATE TABLE store.labels (
+            stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, label VARCHAR NOT NULL, defect VARCHAR, note VARCHAR,
+            labelled_by VARCHAR NOT NULL, labelled_at TIMESTAMP NOT NULL,
+            CHECK (label IN ('correct', 'wrong', 'unsure'))
+        )""",
+}
 """version -> SQL that turns the tables of version - 1 into its own; views, macros and comments are then made anew."""
 _VIEWS: Final = "CREATE OR REPLACE VIEW "
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of the manifest's tables; `migrations.py` holds the steps from each earlier one."""
 
 Schema = Mapping[str, type[pl.DataType] | pl.DataType]
@@ -55,6 +55,25 @@ VERDICTS: Final[Schema] = {
     "claims": pl.String,  # JSON
     "evidence": pl.String,  # JSON
     "status": pl.String,
+    "repair": pl.String,  # a corrected answer, null unless asked for
+}
+QUALITY: Final[Schema] = {
+    "scorer": pl.String,
+    "measured_on": pl.String,  # the labels or probes that it was measured on
+    "metric": pl.String,
+    "value": pl.Float64,  # finite or null
+    "ci_low": pl.Float64,  # 95 % interval
+    "ci_high": pl.Float64,
+    "n": pl.Int64,  # rows that the number is about
+    "note": pl.String,
+}
+LABELS: Final[Schema] = {
+    "sample_id": pl.String,
+    "label": pl.String,  # correct | wrong | unsure
+    "defect": pl.String,
+    "note": pl.String,
+    "labelled_by": pl.String,
+    "labelled_at": pl.Datetime("us"),
 }
 CELLS: Final[Schema] = {"sample_id": pl.String, "space": pl.String, "cell": pl.Int32}
 COVERAGE: Final[Schema] = {"target": pl.String, "source": pl.String, "metric": pl.String, "value": pl.Float64}

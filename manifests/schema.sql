@@ -42,10 +42,21 @@ CREATE TABLE store.scores (
 );
 CREATE TABLE store.verdicts (
     stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, judge VARCHAR NOT NULL, p_error DOUBLE, label VARCHAR,
-    defect VARCHAR, claims VARCHAR, evidence VARCHAR, status VARCHAR NOT NULL,
+    defect VARCHAR, claims VARCHAR, evidence VARCHAR, status VARCHAR NOT NULL, repair VARCHAR,
     CHECK (status IN ('ok', 'abstained', 'failed')), CHECK (label IS NULL OR label IN ('correct', 'wrong')),
     CHECK ((status = 'ok' AND p_error IS NOT NULL AND isfinite(p_error) AND p_error BETWEEN 0 AND 1)
         OR (status <> 'ok' AND p_error IS NULL))
+);
+CREATE TABLE store.quality (
+    stage VARCHAR NOT NULL, scorer VARCHAR NOT NULL, measured_on VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+    value DOUBLE, ci_low DOUBLE, ci_high DOUBLE, n BIGINT NOT NULL, note VARCHAR,
+    CHECK (value IS NULL OR isfinite(value)), CHECK (ci_low IS NULL OR isfinite(ci_low)),
+    CHECK (ci_high IS NULL OR isfinite(ci_high)), CHECK (n >= 0)
+);
+CREATE TABLE store.labels (
+    stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, label VARCHAR NOT NULL, defect VARCHAR, note VARCHAR,
+    labelled_by VARCHAR NOT NULL, labelled_at TIMESTAMP NOT NULL,
+    CHECK (label IN ('correct', 'wrong', 'unsure'))
 );
 CREATE TABLE store.coverage (
     stage VARCHAR NOT NULL, target VARCHAR NOT NULL, source VARCHAR NOT NULL, metric VARCHAR NOT NULL, value DOUBLE,
@@ -115,7 +126,11 @@ CREATE OR REPLACE VIEW funnel AS
     FROM store.decisions WHERE NOT kept GROUP BY stage, step, source, reason;
 CREATE OR REPLACE VIEW scores AS SELECT sample_id, scorer, value, status, why, key FROM store.scores;
 CREATE OR REPLACE VIEW verdicts AS
-    SELECT sample_id, judge, p_error, label, defect, claims, evidence, status FROM store.verdicts;
+    SELECT sample_id, judge, p_error, label, defect, claims, evidence, status, repair FROM store.verdicts;
+CREATE OR REPLACE VIEW quality AS
+    SELECT scorer, measured_on, metric, value, ci_low, ci_high, n, note FROM store.quality;
+CREATE OR REPLACE VIEW labels AS
+    SELECT sample_id, label, defect, note, labelled_by, labelled_at FROM store.labels;
 CREATE OR REPLACE VIEW coverage AS SELECT target, source, metric, value FROM store.coverage;
 CREATE OR REPLACE VIEW cells AS SELECT sample_id, space, cell FROM store.cells;
 CREATE OR REPLACE VIEW blends AS
@@ -263,6 +278,23 @@ COMMENT ON COLUMN verdicts.defect IS 'Class of the defect';
 COMMENT ON COLUMN verdicts.claims IS 'JSON list of claims with a verdict each';
 COMMENT ON COLUMN verdicts.evidence IS 'JSON list of evidence';
 COMMENT ON COLUMN verdicts.status IS 'ok, abstained or failed';
+COMMENT ON COLUMN verdicts.repair IS 'A corrected answer, where one was asked for';
+COMMENT ON VIEW quality IS 'What is known of a scorer''s own errors, each number with a 95 % interval';
+COMMENT ON COLUMN quality.scorer IS 'Name of the scorer or judge';
+COMMENT ON COLUMN quality.measured_on IS 'The labels or probes that it was measured on';
+COMMENT ON COLUMN quality.metric IS 'Name of the number, such as auroc, recall or false_pass_rate';
+COMMENT ON COLUMN quality.value IS 'Its value, NULL where the rows do not define it';
+COMMENT ON COLUMN quality.ci_low IS 'Lower end of the 95 % interval';
+COMMENT ON COLUMN quality.ci_high IS 'Upper end of the 95 % interval';
+COMMENT ON COLUMN quality.n IS 'Rows that the number is about';
+COMMENT ON COLUMN quality.note IS 'What else must be known to read it';
+COMMENT ON VIEW labels IS 'Verdicts by hand, brought in with import-labels';
+COMMENT ON COLUMN labels.sample_id IS 'The sample';
+COMMENT ON COLUMN labels.label IS 'correct, wrong or unsure';
+COMMENT ON COLUMN labels.defect IS 'Class of the defect, NULL when not said';
+COMMENT ON COLUMN labels.note IS 'What the reader wrote';
+COMMENT ON COLUMN labels.labelled_by IS 'Who read it';
+COMMENT ON COLUMN labels.labelled_at IS 'When it was brought in (UTC)';
 COMMENT ON VIEW coverage IS 'How well a source covers a target, as numbers';
 COMMENT ON COLUMN coverage.target IS 'Specialist or eval source or task';
 COMMENT ON COLUMN coverage.source IS 'Source measured, or pool for all generalist rows';

@@ -1,4 +1,4 @@
-"""Engines that answer the judge's question with the probabilities of two labels."""
+"""Engines that answer questions: with the probabilities of a menu of labels, or with text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, runtime_checkable
 
 from manifests.component import Context
 
@@ -19,10 +19,27 @@ _SLACK: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """The two answers a judge may give, the second one meaning "wrong", and the end of every prompt before them."""
+    """The answers a model may give, at least two, and the end of every prompt before them.
 
-    labels: tuple[str, str]
+    Of a verdict the first means "correct", the second "wrong", and a third one, where there is one, "unsure".
+    """
+
+    labels: tuple[str, ...]
     tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a model writes: `n` texts of at most `max_tokens` tokens each, ended early by any of `stop`.
+
+    `temperature` 0 is greedy; above it the texts depend on `seed` and the prompt alone, not on what is asked beside it.
+    """
+
+    max_tokens: int
+    n: int = 1
+    temperature: float = 0.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +52,26 @@ class Call:
     content_id: str
 
 
+class Text(NamedTuple):
+    """A text that a model wrote, and why it ended: `stop` when the model was done, `length` when it was cut off."""
+
+    text: str
+    finish: str
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One answer.
 
-    `probabilities` are those of the two labels over the whole vocabulary, each 0..1, present when `status` is `ok`;
-    `why` is present otherwise. `seconds` is the call's share of the wall time.
+    When `status` is `ok` it has either `probabilities`, those of the menu's labels over the whole vocabulary, each
+    0..1, or `texts`; `why` is present otherwise. `seconds` is the call's share of the wall time.
     """
 
     key: str
     status: str
     why: str | None = None
-    probabilities: tuple[float, float] | None = None
+    probabilities: tuple[float, ...] | None = None
+    texts: tuple[Text, ...] = ()
     finish: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
@@ -60,15 +85,18 @@ class Reply:
     @property
     def p_error(self) -> float | None:
         """P(wrong) / (P(correct) + P(wrong)), 0..1; None when neither label has any probability."""
-        if self.probabilities is None or self.mass <= 0.0:
-            return None
-        return self.probabilities[1] / self.mass
+        pair = self.probabilities[:2] if self.probabilities else (0.0, 0.0)
+        return pair[1] / sum(pair) if sum(pair) > 0.0 else None
 
     def to_json(self) -> dict[str, Any]:
         """Return what the cache stores of an `ok` reply."""
+        said: dict[str, Any] = (
+            {"texts": [list(text) for text in self.texts]}
+            if self.texts
+            else {"probabilities": list(self.probabilities or ()), "mass": self.mass}
+        )
         return {
-            "probabilities": list(self.probabilities or ()),
-            "mass": self.mass,
+            **said,
             "finish": self.finish,
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
@@ -84,11 +112,11 @@ def failed(key: str, why: str) -> Reply:
 def from_json(key: str, value: Mapping[str, Any]) -> Reply | None:
     """Return the reply that `Reply.to_json` wrote, or None when the value is not one."""
     try:
-        correct, wrong = (float(p) for p in value["probabilities"])
         reply = Reply(
             key=key,
             status=OK,
-            probabilities=(correct, wrong),
+            probabilities=tuple(float(p) for p in value["probabilities"]) if "probabilities" in value else None,
+            texts=tuple(Text(str(text), str(finish)) for text, finish in value.get("texts", ())),
             finish=str(value["finish"]),
             tokens_in=int(value["tokens_in"]),
             tokens_out=int(value["tokens_out"]),
@@ -100,23 +128,30 @@ def from_json(key: str, value: Mapping[str, Any]) -> Reply | None:
 
 
 def checked(reply: Reply) -> Reply:
-    """Return the reply, or a failed one when its probabilities are missing, not finite or outside 0..1."""
-    if reply.status != OK:
+    """Return the reply, or a failed one when it has no text and no finite probabilities between 0 and 1."""
+    if reply.status != OK or (reply.texts and reply.probabilities is None):
         return reply
-    pair = reply.probabilities
-    if pair is None or not all(math.isfinite(p) and 0.0 <= p <= 1.0 + _SLACK for p in pair):
-        return failed(reply.key, f"malformed: label probabilities {pair!r}")
-    if sum(pair) > 1.0 + _SLACK:
-        return failed(reply.key, f"malformed: label probabilities {pair!r} sum to more than 1")
-    return replace(reply, probabilities=(min(pair[0], 1.0), min(pair[1], 1.0)))
+    found = reply.probabilities
+    if found is None or len(found) < 2 or not all(math.isfinite(p) and 0.0 <= p <= 1.0 + _SLACK for p in found):
+        return failed(reply.key, f"malformed: label probabilities {found!r}")
+    if sum(found) > 1.0 + _SLACK:
+        return failed(reply.key, f"malformed: label probabilities {found!r} sum to more than 1")
+    return replace(reply, probabilities=tuple(min(p, 1.0) for p in found))
 
 
 @runtime_checkable
 class Session(Protocol):
     """An engine that is ready to answer."""
 
-    def ask(self, calls: Sequence[Call]) -> Iterator[Sequence[Reply]]:
-        """Yield the replies in batches as they are ready, one per call, in any order."""
+    def ask(self, calls: Sequence[Call], menu: Menu) -> Iterator[Sequence[Reply]]:
+        """Yield replies with the probabilities of the menu's labels, in batches as they are ready, in any order.
+
+        One reply per call; `menu` is one of those given to `open`.
+        """
+        ...
+
+    def write(self, calls: Sequence[Call], how: Writing) -> Iterator[Sequence[Reply]]:
+        """Yield replies with `how.n` texts each, in batches as they are ready, one per call, in any order."""
         ...
 
 
@@ -135,6 +170,10 @@ class JudgeEngine(Protocol):
         """Return what decides the answers (model, weights, number format), as plain JSON; no secrets, no network."""
         ...
 
-    def open(self, menu: Menu, context: Context) -> AbstractContextManager[Session]:
-        """Start the engine, check that it can tell the labels apart, and stop it at the end of the `with` block."""
+    def open(self, menus: Sequence[Menu], context: Context) -> AbstractContextManager[Session]:
+        """Start the engine, check that it can tell each menu's labels apart, and stop it at the end of the block."""
+        ...
+
+    def cost(self, reply: Reply) -> float:
+        """Return what the reply cost, in the currency of the engine's price fields; 0 where no price is given."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from curate.judges import OK, Call, Menu, Reply, failed
+from curate.judges import OK, Call, Menu, Reply, Text, Writing, failed
 from curate.judges.http import Client, Fault, Gone
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError
@@ -23,6 +23,8 @@ TOP: Final = 20
 """Alternatives asked for: the most that vLLM and others give by default."""
 _TOO_LONG: Final = ("maximum context", "context length", "max_model_len", "too long", "longer than")
 _REFUSED: Final = (401, 403, 404)
+Reader = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Body of an answer -> the fields of `Reply` that it holds; ValueError when it holds none."""
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -37,7 +39,9 @@ class OpenAI:
     kind: ClassVar[str] = "openai"
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
-    inert: ClassVar[frozenset[str]] = frozenset({"url", "api_key_env", "timeout", "retries", "backoff", "concurrency"})
+    inert: ClassVar[frozenset[str]] = frozenset(
+        {"url", "api_key_env", "timeout", "retries", "backoff", "concurrency", "price_in", "price_out"}
+    )
 
     url: str
     """Address of the server, such as http://127.0.0.1:8000/v1; no user name or password in it."""
@@ -57,6 +61,10 @@ class OpenAI:
     """Seconds before the first further attempt; doubled each time, at most 60; Retry-After wins."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
     """Connections at once."""
+    price_in: Annotated[float, Field(ge=0)] = 0.0
+    """What a million tokens of a prompt cost, in any currency: for the cost that is told and for --max-cost."""
+    price_out: Annotated[float, Field(ge=0)] = 0.0
+    """What a million tokens of an answer cost."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -85,17 +93,21 @@ class OpenAI:
         }
 
     @contextmanager
-    def open(self, menu: Menu, context: Context) -> Iterator[OpenAISession]:
-        """Check that the server answers, lists the model and returns probabilities; raise UserError otherwise."""
+    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[OpenAISession]:
+        """Check that the server answers, lists the model and answers each menu; raise UserError otherwise."""
         stop = threading.Event()
         client = Client(self.url, self._key(), self.timeout, self.retries, self.backoff, stop)
-        session = OpenAISession(self, client, menu, context)
+        session = OpenAISession(self, client, menus)
         try:
             session.start()
             yield session
         finally:
             stop.set()
             client.close()
+
+    def cost(self, reply: Reply) -> float:
+        """Return what the reply's tokens cost at `price_in` and `price_out`."""
+        return (reply.tokens_in * self.price_in + reply.tokens_out * self.price_out) / 1e6
 
     def _key(self) -> str | None:
         if self.api_key_env is None:
@@ -108,9 +120,8 @@ class OpenAI:
 class OpenAISession:
     """A server that was found to work."""
 
-    def __init__(self, judge: OpenAI, client: Client, menu: Menu, context: Context) -> None:
-        self._judge, self._client, self._context = judge, client, context
-        self._labels = tuple(label.strip() for label in menu.labels) if judge.chat else menu.labels
+    def __init__(self, judge: OpenAI, client: Client, menus: Sequence[Menu]) -> None:
+        self._judge, self._client, self._menus = judge, client, menus
         self._extra: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}} if judge.chat else {}
 
     def start(self) -> None:
@@ -130,7 +141,8 @@ class OpenAISession:
                 )
         try:
             body = self._probe()
-            read_probabilities(body, self._labels)
+            for menu in self._menus:
+                read_probabilities(body, self._labels(menu))
         except Fault as fault:
             raise self._unusable(fault) from fault
         except ValueError as error:
@@ -138,8 +150,18 @@ class OpenAISession:
                 "the server returns no token probabilities", value=self._judge.url, remedy=f"its reply: {error}"
             ) from error
 
-    def ask(self, calls: Sequence[Call]) -> Iterator[list[Reply]]:
+    def ask(self, calls: Sequence[Call], menu: Menu) -> Iterator[list[Reply]]:
         """Yield replies as they come; raise UserError when the server can no longer be reached."""
+        labels = self._labels(menu)
+        return self._all(calls, self._reading, lambda body: {"probabilities": read_probabilities(body, labels)})
+
+    def write(self, calls: Sequence[Call], how: Writing) -> Iterator[list[Reply]]:
+        """Yield replies as they come; raise UserError when the server can no longer be reached."""
+        asked = {"max_tokens": how.max_tokens, "temperature": how.temperature, "n": how.n, "seed": how.seed}
+        request = {**asked, "stop": list(how.stop)} if how.stop else asked
+        return self._all(calls, request, lambda body: {"texts": read_texts(body, how.n)})
+
+    def _all(self, calls: Sequence[Call], request: Mapping[str, Any], read: Reader) -> Iterator[list[Reply]]:
         self._client.stop.clear()
         pool = ThreadPoolExecutor(self._judge.concurrency, thread_name_prefix="judge")
         waiting = iter(calls)
@@ -147,7 +169,7 @@ class OpenAISession:
         try:
             while True:
                 for call in waiting:
-                    running.add(pool.submit(self._answer, call))
+                    running.add(pool.submit(self._answer, call, request, read))
                     if len(running) >= 2 * self._judge.concurrency:
                         break
                 if not running:
@@ -160,10 +182,10 @@ class OpenAISession:
             self._client.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _answer(self, call: Call) -> Reply:
+    def _answer(self, call: Call, request: Mapping[str, Any], read: Reader) -> Reply:
         try:
-            body, seconds = self._client.timed_post(self._path, self._request(call.prompt))
-            pair = read_probabilities(body, self._labels)
+            body, seconds = self._client.timed_post(self._path, self._request(call.prompt, request))
+            said = read(body)
         except Gone as gone:
             raise UserError(
                 f"the judge's server cannot be reached any more ({gone}); finished calls are kept",
@@ -181,33 +203,42 @@ class OpenAISession:
         return Reply(
             key=call.key,
             status=OK,
-            probabilities=pair,
             finish=str(body["choices"][0].get("finish_reason")),
             tokens_in=_count(usage.get("prompt_tokens")),
             tokens_out=_count(usage.get("completion_tokens")),
             seconds=seconds,
+            **said,
         )
 
     def _probe(self) -> dict[str, Any]:
         """Return a first answer; a server that refuses vLLM's own field is asked without it from then on."""
+        prompt = "The sky is blue. Verdict:"
         try:
-            return self._client.post(self._path, self._request("The sky is blue. Verdict:"))
+            return self._client.post(self._path, self._request(prompt, self._reading))
         except Fault as fault:
             if fault.status not in (400, 422) or not self._extra:
                 raise
             self._extra = {}
-            return self._client.post(self._path, self._request("The sky is blue. Verdict:"))
+            return self._client.post(self._path, self._request(prompt, self._reading))
+
+    def _labels(self, menu: Menu) -> tuple[str, ...]:
+        return tuple(label.strip() for label in menu.labels) if self._judge.chat else menu.labels
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """The request that reads label probabilities."""
+        top: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP} if self._judge.chat else {"logprobs": TOP}
+        return {"max_tokens": 1, "temperature": 0, **top}
 
     @property
     def _path(self) -> str:
         return "/chat/completions" if self._judge.chat else "/completions"
 
-    def _request(self, prompt: str) -> dict[str, Any]:
-        common = {"model": self._judge.model, "max_tokens": 1, "temperature": 0, **self._extra}
+    def _request(self, prompt: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        common = {"model": self._judge.model, **request, **self._extra}
         if self._judge.chat:
-            turns = [{"role": "user", "content": prompt}]
-            return {**common, "messages": turns, "logprobs": True, "top_logprobs": TOP}
-        return {**common, "prompt": prompt, "logprobs": TOP}
+            return {**common, "messages": [{"role": "user", "content": prompt}]}
+        return {**common, "prompt": prompt}
 
     def _unusable(self, fault: Fault) -> UserError:
         what = "refuses the key" if fault.status in (401, 403) else "cannot be used"
@@ -218,11 +249,11 @@ class OpenAISession:
         )
 
 
-def read_probabilities(body: Mapping[str, Any], labels: Sequence[str]) -> tuple[float, float]:
+def read_probabilities(body: Mapping[str, Any], labels: Sequence[str]) -> tuple[float, ...]:
     """Return the labels' probabilities from a completion or chat completion.
 
-    A token counts for a label when it is the label's beginning, or the whole label and more, and says nothing of the
-    other: so alternative tokenisations of a label add up. Raise ValueError when the body is not of that form.
+    A token counts for a label when it is the label's beginning, or the whole label and more, and says nothing of
+    another: so alternative tokenisations of a label add up. Raise ValueError when the body is not of that form.
     """
     try:
         found = body["choices"][0]["logprobs"]
@@ -236,12 +267,27 @@ def read_probabilities(body: Mapping[str, Any], labels: Sequence[str]) -> tuple[
     if not pairs or any(math.isnan(value) or value > 0.01 for _, value in pairs):
         msg = f"not log-probabilities: {pairs[:3]!r}"
         raise ValueError(msg)
-    sums = [0.0, 0.0]
+    sums = [0.0] * len(labels)
     for token, value in pairs:
         hits = [i for i, label in enumerate(labels) if token and label.startswith(token)]
         if len(hits) == 1:
             sums[hits[0]] += math.exp(value)
-    return min(sums[0], 1.0), min(sums[1], 1.0)
+    return tuple(min(value, 1.0) for value in sums)
+
+
+def read_texts(body: Mapping[str, Any], n: int) -> tuple[Text, ...]:
+    """Return the n texts of a completion or chat completion; raise ValueError when they are not all there."""
+    try:
+        choices = sorted(body["choices"], key=lambda choice: int(choice.get("index", 0)))
+        said = [choice["text"] if "text" in choice else choice["message"]["content"] for choice in choices]
+        ends = [str(choice.get("finish_reason")) for choice in choices]
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        msg = f"no text in {str(body)[:200]!r}"
+        raise ValueError(msg) from error
+    if len(said) != n or not all(isinstance(text, str) for text in said):
+        msg = f"{len(said)} texts in place of {n} in {str(body)[:200]!r}"
+        raise ValueError(msg)
+    return tuple(Text(text, end) for text, end in zip(said, ends, strict=True))
 
 
 def _count(value: object) -> int:

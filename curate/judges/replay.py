@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 import polars as pl
 from pydantic.dataclasses import dataclass
 
-from curate.judges import ABSTAINED, OK, Call, Menu, Reply, failed
+from curate.judges import ABSTAINED, OK, Call, Menu, Reply, Writing, failed
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError
 from manifests.names import digest_bytes
@@ -45,9 +45,13 @@ class Replay:
         return {"kind": self.kind, "version": self.version, "file": digest_bytes(self._bytes())}
 
     @contextmanager
-    def open(self, menu: Menu, context: Context) -> Iterator[ReplaySession]:
+    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[ReplaySession]:
         """Read the file; raise UserError when it is absent, lacks the columns or contradicts itself."""
         yield ReplaySession(self._records())
+
+    def cost(self, reply: Reply) -> float:
+        """Return 0: nothing is asked."""
+        return 0.0
 
     def _bytes(self) -> bytes:
         path = Path(self.path)
@@ -79,9 +83,13 @@ class ReplaySession:
     def __init__(self, records: Mapping[str, Record]) -> None:
         self._records = records
 
-    def ask(self, calls: Sequence[Call]) -> Iterator[list[Reply]]:
+    def ask(self, calls: Sequence[Call], menu: Menu) -> Iterator[list[Reply]]:
         """Yield one batch with a reply per call."""
         yield [self._answer(call) for call in calls]
+
+    def write(self, calls: Sequence[Call], how: Writing) -> Iterator[list[Reply]]:
+        """Yield one batch in which every call failed: verdicts are recorded, not texts."""
+        yield [failed(call.key, "a recorded judge writes nothing") for call in calls]
 
     def _answer(self, call: Call) -> Reply:
         found = self._records.get(call.sample_id) or self._records.get(call.content_id)

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Final, Literal, cast
@@ -19,7 +20,7 @@ from typing import IO, Annotated, Any, ClassVar, Final, Literal, cast
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from curate.judges import OK, Call, Menu, Reply, failed
+from curate.judges import OK, Call, Menu, Reply, Text, Writing, failed
 from curate.judges.weights import fingerprint, is_local
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError, missing_extra
@@ -38,7 +39,7 @@ class Vllm:
     cached: ClassVar[bool] = True
     paths: ClassVar[frozenset[str]] = frozenset({"model"})
     inert: ClassVar[frozenset[str]] = frozenset(
-        {"chunk", "gpu_memory_utilization", "tensor_parallel", "threads", "start_seconds"}
+        {"chunk", "gpu_memory_utilization", "tensor_parallel", "threads", "start_seconds", "price_hour"}
     )
 
     model: str
@@ -61,6 +62,8 @@ class Vllm:
     """OpenMP threads of the CPU engine."""
     start_seconds: Annotated[float, Field(gt=0)] = 1200.0
     """Seconds that the engine may take to load."""
+    price_hour: Annotated[float, Field(ge=0)] = 0.0
+    """What an hour of this machine costs, in any currency: for the cost that is told and for --max-cost."""
 
     def identity(self) -> dict[str, Any]:
         """Return the model, its weights' fingerprint or revision, the number format and the use of a chat template."""
@@ -71,10 +74,10 @@ class Vllm:
         return {"kind": self.kind, "version": self.version, "dtype": self.dtype, "chat": self.chat, **which}
 
     @contextmanager
-    def open(self, menu: Menu, context: Context) -> Iterator[VllmSession]:
+    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[VllmSession]:
         """Load the model in a process of its own, which ends with the block, or with this process however it ends.
 
-        Raise UserError when vLLM is not installed, the model cannot be loaded or the labels share their first token.
+        Raise UserError when vLLM is not installed, the model cannot be loaded or a menu's labels share a first token.
         """
         if find_spec("vllm") is None:
             lacking = missing_extra("vllm", "judge")
@@ -86,13 +89,17 @@ class Vllm:
         with tempfile.TemporaryFile() as log:
             worker = _start(self._environment(), log)
             try:
-                session = VllmSession(worker, log, self.chunk)
-                session.start(self._settings(menu), self.start_seconds)
+                session = VllmSession(worker, log, self.chunk, menus)
+                session.start(self._settings(menus), self.start_seconds)
                 yield session
             finally:
                 _stop(worker)
 
-    def _settings(self, menu: Menu) -> dict[str, Any]:
+    def cost(self, reply: Reply) -> float:
+        """Return the call's share of the machine's time at `price_hour`."""
+        return reply.seconds * self.price_hour / 3600.0
+
+    def _settings(self, menus: Sequence[Menu]) -> dict[str, Any]:
         local = is_local(self.model)
         return {
             "model": str(Path(self.model).expanduser().resolve()) if local else self.model,
@@ -103,8 +110,7 @@ class Vllm:
             "gpu_memory_utilization": self.gpu_memory_utilization,
             "tensor_parallel": self.tensor_parallel,
             "chunk": self.chunk,
-            "labels": list(menu.labels),
-            "tail": menu.tail,
+            "menus": [{"labels": list(menu.labels), "tail": menu.tail} for menu in menus],
         }
 
     def _environment(self) -> dict[str, str]:
@@ -129,8 +135,8 @@ class Vllm:
 class VllmSession:
     """A loaded engine behind a pair of pipes."""
 
-    def __init__(self, worker: subprocess.Popen[bytes], log: IO[bytes], chunk: int) -> None:
-        self._worker, self._log, self._chunk = worker, log, chunk
+    def __init__(self, worker: subprocess.Popen[bytes], log: IO[bytes], chunk: int, menus: Sequence[Menu]) -> None:
+        self._worker, self._log, self._chunk, self._menus = worker, log, chunk, list(menus)
 
     @property
     def pid(self) -> int:
@@ -147,11 +153,18 @@ class VllmSession:
         finally:
             watch.cancel()
 
-    def ask(self, calls: Sequence[Call]) -> Iterator[list[Reply]]:
+    def ask(self, calls: Sequence[Call], menu: Menu) -> Iterator[list[Reply]]:
         """Yield the replies chunk by chunk, in the order of `calls`; raise UserError when the engine dies."""
+        yield from self._chunks(calls, {"op": "ask", "menu": self._menus.index(menu)})
+
+    def write(self, calls: Sequence[Call], how: Writing) -> Iterator[list[Reply]]:
+        """Yield the replies chunk by chunk, in the order of `calls`; raise UserError when the engine dies."""
+        yield from self._chunks(calls, {"op": "write", "how": asdict(how)})
+
+    def _chunks(self, calls: Sequence[Call], what: Mapping[str, Any]) -> Iterator[list[Reply]]:
         for start in range(0, len(calls), self._chunk):
             part = calls[start : start + self._chunk]
-            answer = self._request({"op": "ask", "prompts": [call.prompt for call in part]})
+            answer = self._request({**what, "prompts": [call.prompt for call in part]})
             seconds = float(answer["seconds"]) / len(part)
             yield [_reply(call.key, found, seconds) for call, found in zip(part, answer["replies"], strict=True)]
 
@@ -179,14 +192,15 @@ class VllmSession:
 
 
 def _reply(key: str, found: Mapping[str, Any], seconds: float) -> Reply:
-    """Return the reply of one prompt: `found` has the labels' natural log-probabilities, or why there are none."""
+    """Return the reply of one prompt: `found` has the labels' natural log-probabilities, texts, or why neither."""
     if found.get("why"):
         return failed(key, str(found["why"]))
-    correct, wrong = (math.exp(min(float(value), 1.0)) for value in found["logprobs"])
+    labels = found.get("logprobs")
     return Reply(
         key=key,
         status=OK,
-        probabilities=(correct, wrong),
+        probabilities=None if labels is None else tuple(math.exp(min(float(value), 1.0)) for value in labels),
+        texts=tuple(Text(str(text), str(finish)) for text, finish in found.get("texts", ())),
         finish=str(found["finish"]),
         tokens_in=int(found["tokens_in"]),
         tokens_out=int(found["tokens_out"]),

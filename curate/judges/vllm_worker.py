@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -24,7 +24,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
 
 
 class Engine:
-    """A loaded model and the ids of the two labels' first tokens."""
+    """A loaded model and the ids of the first tokens of each menu's labels."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         from vllm import LLM, SamplingParams
@@ -48,35 +48,66 @@ class Engine:
         )
         self._prompter = Prompter(self._llm.get_tokenizer(), chat=bool(settings["chat"]))
         self._limit = int(settings["max_model_len"]) - 1
-        self.labels = self._prompter.labels(settings["labels"], settings["tail"])
-        self._sampling: Any = SamplingParams(
-            max_tokens=1, temperature=0.0, logprob_token_ids=list(self.labels), detokenize=False
-        )
+        self.labels = [self._prompter.labels(menu["labels"], menu["tail"]) for menu in settings["menus"]]
+        self._params = SamplingParams
 
-    def answer(self, prompts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return for each prompt the labels' log-probabilities, or why there are none; one result per prompt."""
+    def answer(self, prompts: Sequence[str], menu: int) -> list[dict[str, Any]]:
+        """Return for each prompt the log-probabilities of a menu's labels, or why there are none."""
+        labels = self.labels[menu]
+        sampling = self._params(max_tokens=1, temperature=0.0, logprob_token_ids=list(labels), detokenize=False)
+        return self._generated(prompts, sampling, 1, lambda output: _labels(output, labels))
+
+    def write(self, prompts: Sequence[str], how: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return for each prompt its texts with their finish reasons, or why there are none."""
+        sampling = self._params(
+            max_tokens=how["max_tokens"],
+            n=how["n"],
+            temperature=how["temperature"],
+            seed=how["seed"],
+            stop=list(how["stop"]) or None,
+        )
+        return self._generated(prompts, sampling, int(how["max_tokens"]), _texts)
+
+    def _generated(
+        self,
+        prompts: Sequence[str],
+        sampling: Any,  # noqa: ANN401 - vllm.SamplingParams
+        room: int,
+        read: Callable[[Any], dict[str, Any]],
+    ) -> list[dict[str, Any]]:
+        """Return what `read` finds in the output of each prompt that leaves `room` tokens; one result per prompt."""
+        limit = self._limit + 1 - room
         ids = [self._prompter.encode(prompt) for prompt in prompts]
         results: list[dict[str, Any]] = [
-            {"why": f"too long: {len(tokens)} tokens, the judge reads {self._limit}"} for tokens in ids
+            {"why": f"too long: {len(tokens)} tokens, the judge reads {limit}"} for tokens in ids
         ]
-        short = [i for i, tokens in enumerate(ids) if 0 < len(tokens) <= self._limit]
+        short = [i for i, tokens in enumerate(ids) if 0 < len(tokens) <= limit]
         requests = [{"prompt_token_ids": ids[i]} for i in short]
-        outputs = self._llm.generate(requests, self._sampling, use_tqdm=False) if requests else []
+        outputs = self._llm.generate(requests, sampling, use_tqdm=False) if requests else []
         for i, output in zip(short, outputs, strict=True):
-            results[i] = self._read(output)
+            results[i] = read(output)
         return results
 
-    def _read(self, output: Any) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput
-        completion = output.outputs[0]
-        steps = completion.logprobs
-        if not steps or any(label not in steps[0] for label in self.labels):
-            return {"why": f"malformed: no label probabilities (finish reason {completion.finish_reason})"}
-        return {
-            "logprobs": [float(steps[0][label].logprob) for label in self.labels],
-            "finish": str(completion.finish_reason),
-            "tokens_in": len(output.prompt_token_ids),
-            "tokens_out": len(completion.token_ids),
-        }
+
+def _labels(output: Any, labels: Sequence[int]) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput
+    completion = output.outputs[0]
+    steps = completion.logprobs
+    if not steps or any(label not in steps[0] for label in labels):
+        return {"why": f"malformed: no label probabilities (finish reason {completion.finish_reason})"}
+    logprobs = [float(steps[0][label].logprob) for label in labels]
+    return {"logprobs": logprobs, **_counts(output)}
+
+
+def _texts(output: Any) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput
+    return {"texts": [[item.text, str(item.finish_reason)] for item in output.outputs], **_counts(output)}
+
+
+def _counts(output: Any) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput
+    return {
+        "finish": str(output.outputs[0].finish_reason),
+        "tokens_in": len(output.prompt_token_ids),
+        "tokens_out": sum(len(item.token_ids) for item in output.outputs),
+    }
 
 
 class Prompter:
@@ -86,7 +117,7 @@ class Prompter:
         self._tokenizer, self._chat = tokenizer, chat
         self._special = _specials(tokenizer)
 
-    def labels(self, labels: Sequence[str], tail: str) -> tuple[int, int]:
+    def labels(self, labels: Sequence[str], tail: str) -> tuple[int, ...]:
         """Return the first token of each label: after `tail`, or, stripped, at the start of the assistant's turn."""
         if self._chat:
             return first_tokens(self._tokenizer, self._templated("?"), [label.strip() for label in labels])
@@ -111,7 +142,7 @@ class Prompter:
         return text
 
 
-def first_tokens(tokenizer: Any, tail: str, labels: Sequence[str]) -> tuple[int, int]:  # noqa: ANN401 - a tokenizer
+def first_tokens(tokenizer: Any, tail: str, labels: Sequence[str]) -> tuple[int, ...]:  # noqa: ANN401 - a tokenizer
     """Return the id of the first token that each label adds after `tail`; refuse labels that share it or merge."""
 
     def encode(text: str) -> list[int]:
@@ -129,9 +160,9 @@ def first_tokens(tokenizer: Any, tail: str, labels: Sequence[str]) -> tuple[int,
                 "start the labels with a space, or end the prompt with a colon or a line break",
             )
         first.append(after[len(before)])
-    if first[0] == first[1]:
+    if len(set(first)) < len(first):
         raise Refusal("the labels begin with the same token", list(labels), "choose labels that differ at the start")
-    return first[0], first[1]
+    return tuple(first)
 
 
 def _specials(tokenizer: Any) -> list[str]:  # noqa: ANN401 - a tokenizer
@@ -158,7 +189,7 @@ def take_stdout() -> BinaryIO:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Answer requests until the input ends: `open` once, then any number of `ask`."""
+    """Answer requests until the input ends: `open` once, then any number of `ask` and `write`."""
     die_with(int(arguments[0]))
     out = take_stdout()
     engine: Engine | None = None
@@ -167,10 +198,14 @@ def main(arguments: Sequence[str]) -> int:
         try:
             if message["op"] == "open" or engine is None:
                 engine = Engine(message)
-                answer: dict[str, Any] = {"labels": list(engine.labels)}
+                answer: dict[str, Any] = {"labels": [list(labels) for labels in engine.labels]}
             else:
                 start = time.perf_counter()
-                replies = engine.answer(message["prompts"])
+                replies = (
+                    engine.answer(message["prompts"], message["menu"])
+                    if message["op"] == "ask"
+                    else engine.write(message["prompts"], message["how"])
+                )
                 answer = {"replies": replies, "seconds": time.perf_counter() - start}
         except Refusal as refusal:
             what, value, remedy = refusal.args

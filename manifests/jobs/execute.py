@@ -70,6 +70,8 @@ def score(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     if scored.verdicts is not None:
         _expect_ids(stage, scored.verdicts, samples, exact=True)
         tables["verdicts"] = scored.verdicts
+    if scored.quality is not None:
+        tables["quality"] = scored.quality
     return tables
 
 

@@ -24,6 +24,9 @@ class Reporter(Protocol):
     def finish(self, stage: str, seconds: float, note: str) -> None:
         """Say that a stage ended."""
 
+    def say(self, text: str) -> None:
+        """Say something that the running stage found out, such as how long it will take."""
+
     def close(self) -> None:
         """Leave the terminal clean."""
 
@@ -38,6 +41,9 @@ class Silent:
         """Say nothing."""
 
     def finish(self, stage: str, seconds: float, note: str) -> None:
+        """Say nothing."""
+
+    def say(self, text: str) -> None:
         """Say nothing."""
 
     def close(self) -> None:
@@ -68,6 +74,10 @@ class Plain:
         """Write the stage, its seconds and a note."""
         self.write(f"{stage}: {note} ({seconds:.1f} s)")
 
+    def say(self, text: str) -> None:
+        """Write the text after the stage's name."""
+        self.write(f"{self._stage}: {text}")
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -77,7 +87,15 @@ class Live:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._progress: Progress = Progress(
             SpinnerColumn(),
@@ -85,6 +103,7 @@ class Live:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
@@ -102,6 +121,10 @@ class Live:
     def finish(self, stage: str, seconds: float, note: str) -> None:
         """Leave a line above the bar."""
         self._progress.console.print(f"[green]✓[/green] {stage}: {note} [dim]({seconds:.1f} s)[/dim]", highlight=False)
+
+    def say(self, text: str) -> None:
+        """Leave a line above the bar."""
+        self._progress.console.print(f"  {text}", highlight=False)
 
     def close(self) -> None:
         """Remove the bar."""

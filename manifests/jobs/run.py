@@ -38,14 +38,16 @@ class Outcome:
     message: str
 
 
-def run(job: Job, *, workers: int = 1, batch: int = 0, reporter: Reporter | None = None) -> Outcome:
+def run(
+    job: Job, *, workers: int = 1, batch: int = 0, reporter: Reporter | None = None, max_cost: float | None = None
+) -> Outcome:
     """Bring the job's manifest up to date and publish it after every stage.
 
     `workers` processes train and measure at once, and do pieces of work where the job names no engine; neither that
-    nor `batch` changes a result. Raises Interrupted (exit
-    code 130) after Ctrl-C or SIGTERM with all finished work published, BusyError when another process writes the
-    manifest, UserError for the user's mistakes. The outcome's exit code is 1 when more than `error_budget` of the rows
-    were rejects or failed verdicts, or when a run failed.
+    nor `batch` changes a result. Raises Interrupted (exit code 130) after Ctrl-C or SIGTERM with all finished work
+    published, BusyError when another process writes the manifest, UserError for the user's mistakes, and when a stage's
+    calls to a model are expected to cost more than `max_cost`, in the currency of its price fields. The outcome's exit
+    code is 1 when more than `error_budget` of the rows were rejects or failed verdicts, or when a run failed.
     """
     started = time.monotonic()
     opener = job.engine or (Local(workers=workers) if workers > 1 else None)
@@ -55,7 +57,7 @@ def run(job: Job, *, workers: int = 1, batch: int = 0, reporter: Reporter | None
         training.workers(workers, job.manifest) as pool,
         opener.open(stopping) if opener is not None else nullcontext(Inline()) as engine,
     ):
-        runner = _Runner(job, store, pool, reporter or Silent(), stopping, workers, batch, engine)
+        runner = _Runner(job, store, pool, reporter or Silent(), stopping, workers, batch, engine, max_cost)
         try:
             runner.data()
             runner.training()
@@ -83,13 +85,23 @@ class _Runner:
     workers: int
     batch: int
     engine: Engine = field(default_factory=Inline)
+    max_cost: float | None = None
     ran: int = 0
     reused: int = 0
     planned: list[Stage] = field(default_factory=list)
 
     @property
     def context(self) -> Context:
-        return Context(self.job.manifest, self.workers, self.batch, self.reporter.advance, self.stopping, self.engine)
+        return Context(
+            self.job.manifest,
+            self.workers,
+            self.batch,
+            self.reporter.advance,
+            self.stopping,
+            self.engine,
+            self.reporter.say,
+            self.max_cost,
+        )
 
     def data(self) -> None:
         """Run every stage up to the blends and the base model."""

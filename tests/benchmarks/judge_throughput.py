@@ -25,12 +25,12 @@ from typing import Any
 import polars as pl
 import psutil
 
-from curate.judge import Judge, load_prompt, render
-from curate.judges import Menu
+from curate.judge import Judge
+from curate.judges import Menu, Reply
 from curate.judges.vllm import Vllm, VllmSession
 from curate.judges.vllm_worker import first_tokens, take_stdout
+from curate.prompt import load_prompt, nonce, render
 from manifests.component import Context
-from manifests.names import digest
 from tests.curate import tiny_model
 from tests.curate.judged import frame
 
@@ -54,9 +54,13 @@ class Opened:
         return {}
 
     @contextmanager
-    def open(self, menu: Menu, context: Context) -> Iterator[VllmSession]:
+    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[VllmSession]:
         """Give the running session."""
         yield self.session
+
+    def cost(self, reply: Reply) -> float:
+        """Return 0."""
+        return 0.0
 
 
 def raw(model: str, length: int) -> None:
@@ -91,7 +95,12 @@ def prompts_of(table: pl.DataFrame) -> list[str]:
     """Return the prompts that the judge makes of the rows."""
     prompt = load_prompt(PROMPT)
     rows = table.select("prompt", "response", "content_id").iter_rows(named=True)
-    return [render(prompt.text, row, digest([prompt.digest, row["content_id"]])[:8]) for row in rows]
+    return [
+        render(
+            prompt.text, {"instruction": row["prompt"], "response": row["response"]}, nonce(prompt, row["content_id"])
+        )
+        for row in rows
+    ]
 
 
 def cpu_seconds(*pids: int) -> float:
@@ -117,7 +126,7 @@ def measure(arguments: argparse.Namespace, model: str, root: Path) -> tuple[Timi
     judged: Timings = []
     direct: Timings = []
     with (
-        engine.open(Menu(tiny_model.LABELS, load_prompt(PROMPT).tail), Context(root=root)) as session,
+        engine.open([Menu(tiny_model.LABELS, load_prompt(PROMPT).tail)], Context(root=root)) as session,
         subprocess.Popen(command, cwd=ROOT, env=engine._environment(), **pipes) as other,
     ):
         for number in range(arguments.rounds + 1):

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from curate.cache import CallCache
-from curate.judge import CACHE, Judge
+from curate.inquiry import CACHE
+from curate.judge import Judge
 from curate.judges import ABSTAINED, OK, Reply, failed
 from curate.judges.openai import OpenAI
 from manifests.component import Context

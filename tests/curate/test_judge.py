@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import judge as module
-from curate.judge import Judge, load_prompt, render
-from curate.judges import ABSTAINED, OK, Call, JudgeEngine, Menu, Reply, Session, failed
+from curate import prompt as module
+from curate.judge import Judge
+from curate.judges import ABSTAINED, OK, Call, JudgeEngine, Menu, Reply, Session, Writing, failed
 from curate.judges.openai import OpenAI
 from curate.judges.replay import Replay
+from curate.prompt import load_prompt, render
 from curate.step import JUDGES, STEPS, Scorer
 from manifests import schema
 from manifests.component import Context, component_key, spec_of
@@ -51,12 +52,18 @@ class Answering:
         return {"model": "answering"}
 
     @contextmanager
-    def open(self, menu: Menu, context: Context) -> Iterator[Answering]:
+    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[Answering]:
         for log in self.asked:
-            log.append(f"open {menu.labels} {menu.tail!r}")
+            log.extend(f"open {menu.labels} {menu.tail!r}" for menu in menus)
         yield self
 
-    def ask(self, calls: Sequence[Call]) -> Iterator[list[Reply]]:
+    def cost(self, reply: Reply) -> float:
+        return 0.0
+
+    def write(self, calls: Sequence[Call], how: Writing) -> Iterator[list[Reply]]:
+        yield [failed(call.key, "writes nothing") for call in calls]
+
+    def ask(self, calls: Sequence[Call], menu: Menu) -> Iterator[list[Reply]]:
         for start in range(0, len(calls), self.batch):
             replies = []
             for call in reversed(calls[start : start + self.batch]):
@@ -100,7 +107,7 @@ def test_something_else_in_the_engines_place_is_refused():
 @settings(deadline=None)
 @given(HOSTILE, HOSTILE)
 def test_exactly_one_fence_opens_and_one_closes_whatever_the_row_holds(instruction, response):
-    text = render(load_prompt("verdict").text, {"prompt": instruction, "response": response}, "0123abcd")
+    text = render(load_prompt("verdict").text, {"instruction": instruction, "response": response}, "0123abcd")
     assert re.findall(r"[<＜﹤‹〈][\s\u200b]*data-", text, re.IGNORECASE) == ["<data-"]
     assert re.findall(r"[<＜﹤‹〈][\s\u200b]*/[\s\u200b]*data-", text, re.IGNORECASE) == ["</data-"]
     opened, closed = text.index("<data-0123abcd>"), text.rindex("</data-0123abcd>")
@@ -113,11 +120,11 @@ def test_exactly_one_fence_opens_and_one_closes_whatever_the_row_holds(instructi
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(blacklist_characters="<＜﹤‹〈", blacklist_categories=["Cs"])))
 def test_ordinary_text_reaches_the_judge_unchanged(response):
-    assert render("{instruction}|{response}|?", {"prompt": "q", "response": response}, "n") == f"q|{response}|?"
+    assert render("{instruction}|{response}|?", {"instruction": "q", "response": response}, "n") == f"q|{response}|?"
 
 
 def test_placeholders_in_the_data_pull_in_nothing():
-    row = {"prompt": "{response}{nonce}", "response": "{instruction}"}
+    row = {"instruction": "{response}{nonce}", "response": "{instruction}"}
     assert render("{instruction} / {response}: {nonce}", row, "n0") == "{response}{nonce} / {instruction}: n0"
 
 
@@ -262,7 +269,7 @@ def test_progress_counts_distinct_calls_and_ends_at_the_total(tmp_path):
 
 def test_replies_to_questions_that_were_not_asked_are_ignored(tmp_path):
     class Stray(Answering):
-        def ask(self, calls):
+        def ask(self, calls, menu):
             yield [Reply(key="elsewhere", status=OK, probabilities=(0.1, 0.9))]
             yield [Reply(key=call.key, status=OK, probabilities=(0.9, 0.1)) for call in (*calls, *calls)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import duckdb
 import polars as pl
 import pytest
@@ -19,7 +21,9 @@ DESIGN = {
     "conflicts": "step conflict_id sample_id source prompt response similarity",
     "funnel": "stage step source n_in n_kept n_dropped reason",
     "scores": "sample_id scorer value status why key",
-    "verdicts": "sample_id judge p_error label defect claims evidence status",
+    "verdicts": "sample_id judge p_error label defect claims evidence status repair",
+    "quality": "scorer measured_on metric value ci_low ci_high n note",
+    "labels": "sample_id label defect note labelled_by labelled_at",
     "coverage": "target source metric value",
     "cells": "sample_id space cell",
     "blends": "blend content_id recipe seed n_rows n_samples n_tokens created_at",
@@ -38,6 +42,8 @@ FRAMES = {
     "decisions": (schema.DECISIONS, {"step", "source"}),
     "scores": (schema.SCORES, set()),
     "verdicts": (schema.VERDICTS, set()),
+    "quality": (schema.QUALITY, set()),
+    "labels": (schema.LABELS, set()),
     "cells": (schema.CELLS, set()),
     "coverage": (schema.COVERAGE, set()),
     "members": (schema.MEMBERS, {"blend"}),
@@ -53,6 +59,7 @@ TYPES = {
     pl.Int64: "BIGINT",
     pl.Int32: "INTEGER",
     pl.UInt64: "UBIGINT",
+    pl.Datetime("us"): "TIMESTAMP",
 }
 ID, OTHER = "0" * 32, "1" * 32
 
@@ -152,10 +159,15 @@ RUN = ("train", "r", "a@0", "full", "b", 0, "done", 1, 1, 1.0, 1, "c", None)
         ("scores", ("score", ID, "j", 0.5, "ok", None, "k"), {3: None}),
         ("scores", ("score", ID, "j", None, "failed", "w", "k"), {3: 0.5}),
         ("scores", ("score", ID, "j", 0.5, "ok", None, "k"), {4: "unsure"}),
-        ("verdicts", ("score", ID, "j", 0.5, "wrong", None, None, None, "ok"), {3: 1.5}),
-        ("verdicts", ("score", ID, "j", 0.5, "wrong", None, None, None, "ok"), {3: NAN}),
-        ("verdicts", ("score", ID, "j", 0.5, "wrong", None, None, None, "ok"), {4: "maybe"}),
-        ("verdicts", ("score", ID, "j", None, None, None, None, None, "failed"), {3: 0.5}),
+        ("verdicts", ("score", ID, "j", 0.5, "wrong", None, None, None, "ok", None), {3: 1.5}),
+        ("verdicts", ("score", ID, "j", 0.5, "wrong", None, None, None, "ok", None), {3: NAN}),
+        ("verdicts", ("score", ID, "j", 0.5, "wrong", None, None, None, "ok", None), {4: "maybe"}),
+        ("quality", ("score", "j", "truth", "auroc", 0.7, 0.6, 0.8, 90, None), {4: NAN}),
+        ("quality", ("score", "j", "truth", "auroc", 0.7, 0.6, 0.8, 90, None), {5: INFINITE}),
+        ("quality", ("score", "j", "truth", "auroc", 0.7, 0.6, 0.8, 90, None), {6: NAN}),
+        ("quality", ("score", "j", "truth", "auroc", 0.7, 0.6, 0.8, 90, None), {7: -1}),
+        ("labels", ("labels", ID, "wrong", None, None, "me", datetime(2026, 1, 1)), {2: "maybe"}),
+        ("verdicts", ("score", ID, "j", None, None, None, None, None, "failed", None), {3: 0.5}),
         ("coverage", ("cells", "t", "s", "m", 0.5), {4: NAN}),
         ("blends", BLEND, {6: 1}),
         ("members", ("mix", "a@0", 0, ID, "generalist", 1.0, 1, "r"), {4: "eval"}),

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.judge import CACHE, Judge
+from curate.inquiry import CACHE
+from curate.judge import Judge
 from curate.judges.replay import Replay
 from manifests.component import Context
 from manifests.errors import UserError

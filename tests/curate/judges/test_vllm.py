@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from curate.judge import Judge
-from curate.judges import Call, Menu, vllm
+from curate.judges import Call, Menu, Reply, vllm
 from curate.judges.vllm import Vllm
 from curate.judges.vllm_worker import Prompter, Refusal, first_tokens
 from manifests.component import Context, spec_of
@@ -37,7 +37,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def session(folder, tmp_path_factory) -> Iterator[vllm.VllmSession]:
     engine = Vllm(model=str(folder), chunk=64, max_model_len=128)
-    with engine.open(MENU, Context(root=tmp_path_factory.mktemp("root"))) as opened:
+    with engine.open([MENU], Context(root=tmp_path_factory.mktemp("root"))) as opened:
         yield opened
 
 
@@ -53,13 +53,16 @@ class Shared:
         return {}
 
     @contextmanager
-    def open(self, menu: Menu, context: Context) -> Iterator[vllm.VllmSession]:
+    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[vllm.VllmSession]:
         yield self.session
+
+    def cost(self, reply: Reply) -> float:
+        return 0.0
 
 
 def ask(session: vllm.VllmSession, prompts: list[str]) -> dict:
     calls = [Call(str(i), prompt, str(i), str(i)) for i, prompt in enumerate(prompts)]
-    return {reply.key: reply for batch in session.ask(calls) for reply in batch}
+    return {reply.key: reply for batch in session.ask(calls, MENU) for reply in batch}
 
 
 @pytest.mark.vllm
