@@ -10,6 +10,7 @@ import pytest
 
 from curate.inquiry import CACHE
 from curate.judge import Judge
+from curate.judges import Call, Menu, Writing
 from curate.judges.replay import Replay
 from manifests.component import Context
 from manifests.errors import UserError
@@ -23,6 +24,22 @@ def jsonl(folder: Path, rows: list[dict]) -> str:
     path = folder / "verdicts.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
     return str(path)
+
+
+MENU = Menu((" correct", " wrong", " unsure"), "Verdict:")
+CLAIMS = ("true", "false", "unknown")
+
+
+def record(name: str, reply: str | None, **more: object) -> dict:
+    return {"content_id": IDS[name]["content_id"], "reply": reply, **more}
+
+
+def opened(folder: Path, rows: list[dict], **options: object):
+    return Replay(path=jsonl(folder, rows), **options).open([MENU], Context(root=folder))
+
+
+def call(name: str, prompt: str = "?") -> Call:
+    return Call(f"key {name} {prompt}", prompt, IDS[name]["sample_id"], IDS[name]["content_id"])
 
 
 def replayed(path: str, root: Path) -> dict:
@@ -111,3 +128,109 @@ def test_the_identity_follows_the_files_content(tmp_path):
     before = Replay(path=path).identity()
     jsonl(tmp_path, [{"content_id": "x", "p_error": 0.6}])
     assert Replay(path=path).identity() != before
+
+
+def test_recorded_replies_are_read_by_their_last_line_and_never_guessed(tmp_path):
+    rows = [
+        record("a0", "The date is off.\nVerdict: wrong"),
+        record("a1", "Correct."),
+        record("a2", "Verdict: unsure"),
+        record("a3", "I cannot say."),
+        record("a4", None),
+        record("a5", "Verdict: wro", finish="length"),
+        record("a6", "Verdict: correct\nVerdict: correct and wrong"),
+    ]
+    found = replayed(jsonl(tmp_path, rows), tmp_path)
+    assert [found[f"a{i}"][:2] for i in range(8)] == [
+        ("ok", 1.0), ("ok", 0.0), ("abstained", None), ("failed", None), ("failed", None), ("failed", None),
+        ("failed", None), ("abstained", None),
+    ]  # fmt: skip
+    assert [found[f"a{i}"][2].split(":")[0] for i in (3, 4, 5, 6)] == [
+        "off the menu", "empty reply", "truncated", "malformed",
+    ]  # fmt: skip
+
+
+def test_replies_in_parquet_are_read_as_those_in_json_lines(tmp_path):
+    rows = [record("a0", "wrong"), record("a1", None), record("a2", "Verdict: cor", finish="length")]
+    pl.DataFrame(rows).write_parquet(tmp_path / "v.parquet")
+    assert replayed(str(tmp_path / "v.parquet"), tmp_path) == replayed(jsonl(tmp_path, rows), tmp_path)
+
+
+def test_several_replies_to_a_row_are_votes_and_those_that_decide_nothing_lower_the_mass(tmp_path):
+    votes = ["wrong", "wrong", "correct", "hm", "unsure"]
+    with opened(tmp_path, [record("a0", text) for text in votes]) as session:
+        ((reply,),) = session.ask([call("a0")], MENU)
+        assert reply.probabilities == (0.2, 0.4, 0.2)
+        assert reply.p_error == pytest.approx(2 / 3)
+        assert reply.mass == pytest.approx(0.8)
+        ((reply,),) = session.ask([call("a0")], Menu(MENU.labels[:2], MENU.tail))
+        assert reply.probabilities == (0.2, 0.4)
+
+
+def test_most_votes_that_decide_nothing_fail_the_row_by_its_label_mass(tmp_path):
+    rows = [record("a0", text) for text in ("wrong", "hm", "hm")]
+    status, value, why = replayed(jsonl(tmp_path, rows), tmp_path)["a0"]
+    assert (status, value) == ("failed", None)
+    assert why.startswith("off the menu: the labels have probability 0.333")
+
+
+def test_an_unsure_reply_counts_as_wrong_where_the_field_says_so(tmp_path):
+    rows = [record("a0", "unknown"), record("a1", "true"), record("a2", "false, [corrected fact]: It is true.")]
+    for unsure, status in (("abstain", "abstained"), ("wrong", "ok")):
+        with opened(tmp_path, rows, labels=CLAIMS, unsure=unsure) as session:
+            ((first, second, third),) = session.ask([call("a0"), call("a1"), call("a2")], MENU)
+        assert first.status == status
+        assert first.p_error == (None if unsure == "abstain" else 1.0)
+        assert (second.p_error, third.p_error) == (0.0, 1.0)
+        assert third.texts[0].text.endswith("It is true.")
+
+
+def test_a_claims_record_answers_the_prompt_in_which_the_claim_stands_last(tmp_path):
+    rows = [
+        record("a0", "true", claim="Rome is old"),
+        record("a0", "false", claim="Rome is old and small"),
+        record("a0", "false", claim="It lies in Spain"),
+        record("a0", "true"),
+        record("a1", "false", claim="Rome is old"),
+    ]
+    with opened(tmp_path, rows, labels=CLAIMS) as session:
+        asked = [
+            call("a0", "Answer: Rome is old and small. It lies in Spain.\nClaim: Rome is old\nVerdict:"),
+            call("a0", "Answer: Rome is old.\nClaim: Rome is old and small\nVerdict:"),
+            call("a0", "Claim: It lies in Spain\nVerdict:"),
+            call("a0", "Is all of it right?"),
+            call("a1", "Claim: Rome is old"),
+            call("a1", "Claim: Rome is new"),
+        ]
+        (replies,) = session.ask(asked, MENU)
+    assert [reply.p_error for reply in replies] == [0.0, 1.0, 1.0, 0.0, 1.0, None]
+    assert replies[-1].status == "abstained"
+
+
+def test_recorded_replies_are_texts_for_who_asks_for_texts(tmp_path):
+    rows = [record("a0", "first"), record("a0", "second", finish="length"), {**record("a1", None), "p_error": 0.5}]
+    with opened(tmp_path, rows) as session:
+        ((one, number, nothing),) = session.write([call("a0"), call("a1"), call("a2")], Writing(max_tokens=9))
+        ((two,),) = session.write([call("a0")], Writing(max_tokens=9, n=2))
+        ((three,),) = session.write([call("a0")], Writing(max_tokens=9, n=3))
+    assert one.texts == (("first", "stop"),)
+    assert two.texts == (("first", "stop"), ("second", "length"))
+    assert (number.why, nothing.why) == ("no recorded reply", "no recorded reply")
+    assert (three.status, three.why) == ("failed", "2 recorded replies in place of 3")
+
+
+def test_a_number_and_a_reply_of_one_row_contradict_each_other(tmp_path):
+    rows = [record("a0", "wrong"), {"content_id": IDS["a0"]["content_id"], "p_error": 0.5}]
+    with pytest.raises(UserError, match="contradict"):
+        replayed(jsonl(tmp_path, rows), tmp_path)
+
+
+def test_a_claim_that_is_no_text_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r":1: the claim of a recorded verdict must be a text"):
+        replayed(jsonl(tmp_path, [record("a0", "wrong", claim=3)]), tmp_path)
+
+
+@pytest.mark.parametrize("labels", [("yes",), ("a", "b", "c", "d")])
+def test_a_menu_of_recorded_words_has_two_or_three(tmp_path, labels):
+    with pytest.raises(ValueError, match="labels"):
+        Replay(path="x.jsonl", labels=labels)
