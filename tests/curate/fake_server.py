@@ -18,14 +18,19 @@ SURE = {" correct": 0.7, " wrong": 0.2, " the": 0.05}
 
 @dataclass
 class Action:
-    """One reply: probabilities of first tokens, or a raw status and body; `delay` in seconds; `drop` cuts the line."""
+    """One reply: probabilities of first tokens, texts with their finish, or a raw status and body.
+
+    `delay` is in seconds; `drop` sends nothing and cuts the line, `cut` sends half of the body first.
+    """
 
     tokens: Mapping[str, float] = field(default_factory=lambda: SURE)
+    texts: Sequence[tuple[str, str]] = ()
     status: int = 200
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drop: bool = False
+    cut: bool = False
 
 
 Script = Callable[[str, int, Mapping[str, Any]], Action]
@@ -91,19 +96,21 @@ class _Handler(BaseHTTPRequestHandler):
         if action.drop:
             self.close_connection = True
             return
-        body = action.body if action.body is not None else json.dumps(_completion(action.tokens, chat)).encode()
-        self._send(action.status, body, action.headers)
-        if action.status == 200 and action.body is None:
+        said = _texts(action.texts, chat) if action.texts else _completion(action.tokens, chat)
+        body = action.body if action.body is not None else json.dumps(said).encode()
+        self._send(action.status, body, action.headers, cut=action.cut)
+        if action.status == 200 and action.body is None and not action.cut:
             with self.server.lock:
                 self.server.answered[prompt] += 1
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str], *, cut: bool = False) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: len(body) // 2] if cut else body)
+        self.close_connection = self.close_connection or cut
 
 
 def _completion(tokens: Mapping[str, float], chat: bool) -> dict[str, Any]:
@@ -118,3 +125,12 @@ def _completion(tokens: Mapping[str, float], chat: bool) -> dict[str, Any]:
     else:
         choice |= {"text": best, "logprobs": {"tokens": [best], "top_logprobs": [top]}}
     return {"object": "completion", "choices": [choice], "usage": usage}
+
+
+def _texts(texts: Sequence[tuple[str, str]], chat: bool) -> dict[str, Any]:
+    choices: list[dict[str, Any]] = []
+    for index, (text, finish) in enumerate(texts):
+        said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+        choices.append({"index": index, "finish_reason": finish, **said})
+    usage = {"prompt_tokens": 11, "completion_tokens": sum(len(text.split()) for text, _ in texts)}
+    return {"object": "completion", "choices": choices, "usage": usage}
