@@ -21,6 +21,8 @@ STEPS: Final = Table(
         "conflict": "curate.conflict:Conflict",
         "decontaminate": "curate.decontaminate:Decontaminate",
         "exact": "curate.exact:Exact",
+        "factuality": "curate.factuality:Factuality",
+        "familiarity": "curate.familiarity:Familiarity",
         "fuzzy": "curate.fuzzy:Fuzzy",
         "ifd": "curate.ifd:Ifd",
         "imported": "curate.imported:Imported",
@@ -49,7 +51,8 @@ class Step(Protocol):
 
     `roles` are the roles it sees; `needs` the roles handed to it as reference (`("eval",)` for decontamination). A step
     or scorer may also have `reads`, a tuple of names: scorers that stand earlier in the job, whose values it gets as
-    further columns of `samples`, named `predicate.score_column(name)`, null where there is no value.
+    further columns of `samples`, named `predicate.score_column(name)`, null where there is no value. Where
+    `reads_verdicts` is true it gets their whole answers instead: columns named `predicate.verdict_column(name)`.
     """
 
     kind: ClassVar[str]

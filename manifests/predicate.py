@@ -43,6 +43,11 @@ def score_column(scorer: str) -> str:
     return scorer.replace("-", "_")
 
 
+def verdict_column(scorer: str) -> str:
+    """Return the column in which a component that `reads_verdicts` gets a scorer's verdicts; no pool column is it."""
+    return f"{score_column(scorer)}:verdict"
+
+
 def check_where(predicate: str, columns: Mapping[str, str]) -> None:
     """Raise UserError unless `predicate` is one SQL condition over `columns` (name -> SQL type)."""
     fields = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())

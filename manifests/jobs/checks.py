@@ -111,16 +111,21 @@ def _licence(given: Mapping[str, Any], name: str, path: Path_, problems: Problem
 def steps(job: Job, problems: Problems) -> None:
     """Every role that a step compares with has a source, every score that it reads is made before it.
 
-    Without eval rows, decontamination would pass everything.
+    Without eval rows, decontamination would pass everything; a cascade of merits would turn them round.
     """
-    scorers: list[str] = []
+    scorers: dict[str, str] = {}
     for i, part in enumerate(job.curate):
         for name in getattr(part, "reads", ()):
             if name not in scorers and None not in job.curate:
                 remedy = "put a scorer of this name before the step that reads it"
                 problems.add("no earlier scorer has this name", ("curate", i), name, options=scorers, remedy=remedy)
+            elif getattr(part, "reads_verdicts", False) and scorers.get(name, "low") != "low":
+                remedy = "read scorers of errors, of which less is better; a classifier says `better: low` for that"
+                problems.add(
+                    f"'{part.kind}' reads a scorer that does not look for errors", ("curate", i), name, remedy=remedy
+                )
         if hasattr(part, "score"):
-            scorers.append(part.name)
+            scorers[part.name] = part.good
     if None in job.sources:
         return
     roles = {source.role for source in job.sources}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import polars as pl
 
 from manifests import schema
-from manifests.predicate import score_column, select
+from manifests.predicate import score_column, select, verdict_column
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
@@ -43,10 +43,11 @@ def kept(state: State, roles: Sequence[str], before: int = _END) -> pl.DataFrame
 def kept_with(state: State, component: Any, before: int = _END) -> pl.DataFrame:  # noqa: ANN401 - a curate.Step or Scorer
     """Return the kept samples of a component's roles, with the values of the scorers that it reads; see `kept`.
 
-    One whose `reads_remarks` is true also gets a list column `remarks`: the reasons that earlier steps gave when they
-    kept the row, in alphabetical order.
+    One whose `reads_verdicts` is true gets whole verdicts, see `_with_verdicts`. One whose `reads_remarks` is true also
+    gets a list column `remarks`: the reasons that earlier steps gave when they kept the row, in alphabetical order.
     """
-    frame = _with_scores(state, kept(state, component.roles, before), getattr(component, "reads", ()))
+    read = _with_verdicts if getattr(component, "reads_verdicts", False) else _with_scores
+    frame = read(state, kept(state, component.roles, before), getattr(component, "reads", ()))
     if not getattr(component, "reads_remarks", False):
         return frame
     found = state.query(
@@ -67,10 +68,28 @@ def _with_scores(state: State, frame: pl.DataFrame, scorers: Iterable[str]) -> p
     return frame
 
 
+def _with_verdicts(state: State, frame: pl.DataFrame, scorers: Iterable[str]) -> pl.DataFrame:
+    """Return the frame with a struct column `predicate.verdict_column` per scorer, null for a row that it did not see.
+
+    Its fields: value, status and why of the score, and defect, claims, evidence and repair of the verdict, null where
+    the scorer gives no verdicts.
+    """
+    for scorer in scorers:
+        answers = state.query(
+            "SELECT c.sample_id, c.value, c.status, c.why, v.defect, v.claims, v.evidence, v.repair FROM store.scores c"
+            " LEFT JOIN store.verdicts v ON v.sample_id = c.sample_id AND v.judge = c.scorer WHERE c.scorer = ?",
+            [scorer],
+        )
+        column = answers.select("sample_id", pl.struct(pl.exclude("sample_id")).alias(verdict_column(scorer)))
+        frame = frame.join(column, on="sample_id", how="left", maintain_order="left")
+    return frame
+
+
 def scored(state: State) -> pl.DataFrame:
     """Return the kept generalist and specialist samples with every score as a column and `p_error`.
 
-    `p_error` is that of the last judge of the job; NULL where it gave none.
+    `p_error` is that of the cascade (`kind: factuality`, the last where there are several), without one that of the
+    last scorer of the job that gives verdicts; NULL where that one gave none.
     """
     frame = kept(state, ("generalist", "specialist"))
     licences = state.query("SELECT source, non_commercial FROM store.sources")
@@ -78,7 +97,8 @@ def scored(state: State) -> pl.DataFrame:
     frame = _with_scores(state, frame, state.query("SELECT DISTINCT scorer FROM store.scores ORDER BY 1")["scorer"])
     judged = state.query(
         "SELECT sample_id, p_error FROM store.verdicts WHERE judge = (SELECT v.judge FROM store.verdicts v"
-        " JOIN store.stages g USING (stage) ORDER BY g.position DESC LIMIT 1)"
+        " JOIN store.stages g USING (stage)"
+        " ORDER BY regexp_matches(g.stage, '^score:[0-9]+-factuality$') DESC, g.position DESC LIMIT 1)"
     )
     return frame.join(judged, on="sample_id", how="left", maintain_order="left").sort("sample_id")
 
