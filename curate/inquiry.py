@@ -34,6 +34,7 @@ class Inquiry:
         self._stack = ExitStack()
         self._session: Session | None = None
         self._spent = 0.0
+        self._asks: dict[Menu | Writing, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -48,9 +49,10 @@ class Inquiry:
 
         Calls to an engine whose answers are not cached are keyed by their sample too.
         """
+        if what not in self._asks:
+            self._asks[what] = digest([self._identity, type(what).__name__, asdict(what)])
         whose = None if self._engine.cached else sample_id
-        key = digest([self._identity, type(what).__name__, asdict(what), prompt, whose])
-        return Call(key, prompt, sample_id, content_id)
+        return Call(digest([self._asks[what], prompt, whose]), prompt, sample_id, content_id)
 
     def ask(self, calls: Iterable[Call], menu: Menu) -> dict[str, Reply]:
         """Return a reply with the labels' probabilities, or a failed one, for the key of every call."""

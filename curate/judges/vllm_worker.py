@@ -1,92 +1,143 @@
-"""The process that runs vLLM for `Vllm`: JSON lines in on stdin, one JSON line out for each.
+"""The process that runs vLLM for `Vllm`: questions in on stdin, answers out on stdout, both as JSON lines.
 
 Run as `python -m curate.judges.vllm_worker PARENT_PID`. It ends at the end of its input, and when its parent is gone.
+A question joins the engine's running batch when it comes, and is answered when it is done, so the engine never drains
+between two lines. A thread of its own reads and tokenises, while the engine computes.
 """
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, Final
 
+from curate.judges.prompter import Prompter, Refusal
+
 _PR_SET_PDEATHSIG: Final = 1
-_LEAST_SPECIAL: Final = 3
-"""Shorter special tokens are left alone in the data: breaking them would break ordinary text."""
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault
-    """What the user can put right: message, value, remedy."""
+_ADAPTER: Final = 1
+"""Id of the one LoRA adapter that an engine may have."""
+EVERY: Final = 2.0
+"""Seconds after which finished answers are sent though they are few: what is sent can be stored."""
+Reader = Callable[[Any], dict[str, Any]]
+"""Output of a request -> the fields of its answer."""
+Batch = tuple[dict[str, Any], list[list[int]]]
+"""A message and the tokens of its prompts."""
 
 
 class Engine:
-    """A loaded model and the ids of the first tokens of each menu's labels."""
+    """A loaded model, the ids of the first tokens of each menu's labels, and the questions that are being answered."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         from vllm import LLM, SamplingParams
-        from vllm.platforms import current_platform
+        from vllm.lora.request import LoRARequest
+        from vllm.sampling_params import RequestOutputKind
 
-        on_cpu = bool(current_platform.is_cpu())
-        options: dict[str, Any] = {"dtype": settings["dtype"]}
-        if on_cpu:
-            options = {"dtype": "float32" if settings["dtype"] == "auto" else settings["dtype"], "enforce_eager": True}
-        else:
-            options["gpu_memory_utilization"] = settings["gpu_memory_utilization"]
-        self._llm: Any = LLM(
+        adapter = settings["adapter"]
+        llm: Any = LLM(
             model=settings["model"],
             revision=settings["revision"],
             max_model_len=settings["max_model_len"],
             tensor_parallel_size=settings["tensor_parallel"],
             load_format="safetensors",
             trust_remote_code=False,
+            enable_lora=adapter is not None,
             seed=0,
-            **options,
+            **({"max_lora_rank": settings["adapter_rank"], "max_loras": 1} if adapter else {}),
+            **_device(settings),
         )
-        self._prompter = Prompter(self._llm.get_tokenizer(), chat=bool(settings["chat"]))
-        self._limit = int(settings["max_model_len"]) - 1
-        self.labels = [self._prompter.labels(menu["labels"], menu["tail"]) for menu in settings["menus"]]
-        self._params = SamplingParams
+        self._llm = llm.llm_engine
+        self._adapter = LoRARequest("judge", _ADAPTER, adapter) if adapter else None
+        if self._adapter is not None:
+            self._load(self._adapter)
+        # A copy: the engine's own tokenizer writes texts in another thread meanwhile.
+        self.prompter = Prompter(copy.deepcopy(llm.get_tokenizer()), chat=bool(settings["chat"]))
+        self._limit = int(settings["max_model_len"])
+        self.labels = [self.prompter.labels(menu["labels"], menu["tail"]) for menu in settings["menus"]]
+        self._params, self._final = SamplingParams, RequestOutputKind.FINAL_ONLY
+        self._running: dict[str, tuple[int, Reader]] = {}
 
-    def answer(self, prompts: Sequence[str], menu: int) -> list[dict[str, Any]]:
-        """Return for each prompt the log-probabilities of a menu's labels, or why there are none."""
+    @property
+    def busy(self) -> bool:
+        """Whether questions are being answered."""
+        return bool(self._running)
+
+    def add(self, message: Mapping[str, Any], ids: Sequence[Sequence[int]]) -> list[list[Any]]:
+        """Take the questions of a message; return [number, answer] of those that leave no room for the answer."""
+        room, read = (1, self._reader(message["menu"])) if message["op"] == "ask" else (self._room(message), _texts)
+        params = self._sampling(message)
+        seeds = message.get("seeds") or [None] * len(ids)
+        refused: list[list[Any]] = []
+        for number, tokens, seed in zip(range(message["first"], message["first"] + len(ids)), ids, seeds, strict=True):
+            if not 0 < len(tokens) <= self._limit - room:
+                why = f"too long: {len(tokens)} tokens, the judge reads {self._limit - room}" if tokens else "no prompt"
+                refused.append([number, {"why": why}])
+                continue
+            own = params
+            if seed is not None:
+                own = copy.copy(params)
+                own.seed = seed
+            self._running[str(number)] = (number, read)
+            prompt = {"type": "token", "prompt_token_ids": list(tokens)}
+            self._llm.add_request(str(number), prompt, own, lora_request=self._adapter)
+        return refused
+
+    def step(self) -> list[list[Any]]:
+        """Let the engine compute once; return [number, answer] of the questions that are done."""
+        done: list[list[Any]] = []
+        for output in self._llm.step():
+            if output.finished and output.request_id in self._running:
+                number, read = self._running.pop(output.request_id)
+                done.append([number, read(output)])
+        return done
+
+    def _sampling(self, message: Mapping[str, Any]) -> Any:  # noqa: ANN401 - vllm.SamplingParams
+        # The copy for each request may be shallow (`skip_clone`): a deep one takes a seventh of the time of a read.
+        common = {"output_kind": self._final, "skip_clone": True}
+        if message["op"] == "ask":
+            labels = list(self.labels[message["menu"]])
+            return self._params(max_tokens=1, temperature=0.0, logprob_token_ids=labels, detokenize=False, **common)
+        how = message["how"]
+        stop = list(how["stop"]) or None
+        return self._params(
+            max_tokens=how["max_tokens"], n=how["n"], temperature=how["temperature"], stop=stop, **common
+        )
+
+    def _reader(self, menu: int) -> Reader:
         labels = self.labels[menu]
-        sampling = self._params(max_tokens=1, temperature=0.0, logprob_token_ids=list(labels), detokenize=False)
-        return self._generated(prompts, sampling, 1, lambda output: _labels(output, labels))
+        return lambda output: _labels(output, labels)
 
-    def write(self, prompts: Sequence[str], how: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return for each prompt its texts with their finish reasons, or why there are none."""
-        sampling = self._params(
-            max_tokens=how["max_tokens"],
-            n=how["n"],
-            temperature=how["temperature"],
-            seed=how["seed"],
-            stop=list(how["stop"]) or None,
-        )
-        return self._generated(prompts, sampling, int(how["max_tokens"]), _texts)
+    @staticmethod
+    def _room(message: Mapping[str, Any]) -> int:
+        return int(message["how"]["max_tokens"])
 
-    def _generated(
-        self,
-        prompts: Sequence[str],
-        sampling: Any,  # noqa: ANN401 - vllm.SamplingParams
-        room: int,
-        read: Callable[[Any], dict[str, Any]],
-    ) -> list[dict[str, Any]]:
-        """Return what `read` finds in the output of each prompt that leaves `room` tokens; one result per prompt."""
-        limit = self._limit + 1 - room
-        ids = [self._prompter.encode(prompt) for prompt in prompts]
-        results: list[dict[str, Any]] = [
-            {"why": f"too long: {len(tokens)} tokens, the judge reads {limit}"} for tokens in ids
-        ]
-        short = [i for i, tokens in enumerate(ids) if 0 < len(tokens) <= limit]
-        requests = [{"prompt_token_ids": ids[i]} for i in short]
-        outputs = self._llm.generate(requests, sampling, use_tqdm=False) if requests else []
-        for i, output in zip(short, outputs, strict=True):
-            results[i] = read(output)
-        return results
+    def _load(self, adapter: Any) -> None:  # noqa: ANN401 - a LoRARequest
+        try:
+            fits = self._llm.add_lora(adapter)
+        except (ValueError, RuntimeError, AssertionError, KeyError, IndexError) as error:
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise Refusal(f"the adapter does not fit the model ({said})", adapter.path, _FITTING) from error
+        if not fits:
+            raise Refusal("the adapter does not fit the model", adapter.path, _FITTING)
+
+
+_FITTING: Final = "give the base model that the adapter was trained on"
+
+
+def _device(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that differ between a CPU and a GPU."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return {"dtype": settings["dtype"], "gpu_memory_utilization": settings["gpu_memory_utilization"]}
+    return {"dtype": "float32" if settings["dtype"] == "auto" else settings["dtype"], "enforce_eager": True}
 
 
 def _labels(output: Any, labels: Sequence[int]) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput
@@ -106,70 +157,67 @@ def _counts(output: Any) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput
     return {
         "finish": str(output.outputs[0].finish_reason),
         "tokens_in": len(output.prompt_token_ids),
+        "tokens_cached": output.num_cached_tokens or 0,
         "tokens_out": sum(len(item.token_ids) for item in output.outputs),
     }
 
 
-class Prompter:
-    """Turns prompts into tokens, as plain text or as a user's turn of a chat."""
+class Sender:
+    """Writes finished answers: a full line's worth at once, or what there is after `EVERY` seconds, or at the end."""
 
-    def __init__(self, tokenizer: Any, *, chat: bool) -> None:  # noqa: ANN401 - a tokenizer
-        self._tokenizer, self._chat = tokenizer, chat
-        self._special = _specials(tokenizer)
+    def __init__(self, out: BinaryIO, full: int) -> None:
+        self._out, self._full = out, full
+        self._waiting: list[list[Any]] = []
+        self._since = time.perf_counter()
 
-    def labels(self, labels: Sequence[str], tail: str) -> tuple[int, ...]:
-        """Return the first token of each label: after `tail`, or, stripped, at the start of the assistant's turn."""
-        if self._chat:
-            return first_tokens(self._tokenizer, self._templated("?"), [label.strip() for label in labels])
-        return first_tokens(self._tokenizer, tail, labels)
+    def idle(self) -> None:
+        """Leave the time until now out of the next line's `seconds`: there was nothing to do."""
+        self._since = time.perf_counter()
 
-    def encode(self, prompt: str) -> list[int]:
-        """Return the prompt's tokens; text that reads as a control token is broken by a space, so it is only text."""
-        for token in self._special:
-            if token in prompt:
-                prompt = prompt.replace(token, f"{token[0]} {token[1:]}")
-        text = self._templated(prompt) if self._chat else prompt
-        encoded: list[int] = self._tokenizer(text, add_special_tokens=not self._chat)["input_ids"]
-        return encoded
-
-    def _templated(self, prompt: str) -> str:
-        if not self._tokenizer.chat_template:
-            raise Refusal("the judge's model has no chat template", "chat: true", "leave out `chat` for this model")
-        turns = [{"role": "user", "content": prompt}]
-        text: str = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-        return text
+    def add(self, answers: Sequence[list[Any]], *, last: bool) -> None:
+        """Take answers; `last` says that no other is on its way."""
+        self._waiting.extend(answers)
+        now = time.perf_counter()
+        if self._waiting and (last or len(self._waiting) >= self._full or now - self._since >= EVERY):
+            write_line(self._out, {"replies": self._waiting, "seconds": now - self._since})
+            self._waiting, self._since = [], now
 
 
-def first_tokens(tokenizer: Any, tail: str, labels: Sequence[str]) -> tuple[int, ...]:  # noqa: ANN401 - a tokenizer
-    """Return the id of the first token that each label adds after `tail`; refuse labels that share it or merge."""
-
-    def encode(text: str) -> list[int]:
-        found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        return found
-
-    before = encode(tail)
-    first: list[int] = []
-    for label in labels:
-        after = encode(tail + label)
-        if after[: len(before)] != before or len(after) == len(before):
-            raise Refusal(
-                "a label is not a token of its own after the prompt",
-                label,
-                "start the labels with a space, or end the prompt with a colon or a line break",
-            )
-        first.append(after[len(before)])
-    if len(set(first)) < len(first):
-        raise Refusal("the labels begin with the same token", list(labels), "choose labels that differ at the start")
-    return tuple(first)
+def serve(engine: Engine, batches: SimpleQueue[Batch | Exception | None], sender: Sender) -> None:
+    """Answer the batches of questions as they come, until None comes."""
+    while True:
+        while True:
+            try:
+                batch = batches.get(block=not engine.busy)
+            except Empty:
+                break
+            if batch is None:
+                return
+            if isinstance(batch, Exception):
+                raise batch
+            if not engine.busy:
+                sender.idle()
+            refused = engine.add(*batch)
+            sender.add(refused, last=not engine.busy)
+        sender.add(engine.step(), last=not engine.busy and batches.empty())
 
 
-def _specials(tokenizer: Any) -> list[str]:  # noqa: ANN401 - a tokenizer
-    """Return the texts that the tokenizer reads as control tokens, longest first: data must not hold them."""
-    added = {str(token) for token in tokenizer.get_added_vocab()}
-    found = added | {str(token) for token in tokenizer.all_special_tokens}
-    return sorted((t for t in found if len(t) >= _LEAST_SPECIAL and not t.isspace()), key=lambda t: (-len(t), t))
+def read(lines: BinaryIO, prompter: Prompter, batches: SimpleQueue[Batch | Exception | None]) -> None:
+    """Put each line's message and tokens into `batches`, then None, or the error that ended the reading."""
+    try:
+        for line in lines:
+            message = json.loads(line)
+            batches.put((message, prompter.encode(message.pop("prompts"))))
+    except Exception as error:  # noqa: BLE001 - `serve` raises it
+        batches.put(error)
+    else:
+        batches.put(None)
+
+
+def write_line(out: BinaryIO, answer: Mapping[str, Any]) -> None:
+    """Write one JSON line."""
+    out.write(json.dumps(answer).encode() + b"\n")
+    out.flush()
 
 
 def die_with(parent: int) -> None:
@@ -189,29 +237,23 @@ def take_stdout() -> BinaryIO:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Answer requests until the input ends: `open` once, then any number of `ask` and `write`."""
+    """Load the model that the first line names, then answer the questions of the others."""
     die_with(int(arguments[0]))
     out = take_stdout()
-    engine: Engine | None = None
-    for line in sys.stdin.buffer:
-        message = json.loads(line)
-        try:
-            if message["op"] == "open" or engine is None:
-                engine = Engine(message)
-                answer: dict[str, Any] = {"labels": [list(labels) for labels in engine.labels]}
-            else:
-                start = time.perf_counter()
-                replies = (
-                    engine.answer(message["prompts"], message["menu"])
-                    if message["op"] == "ask"
-                    else engine.write(message["prompts"], message["how"])
-                )
-                answer = {"replies": replies, "seconds": time.perf_counter() - start}
-        except Refusal as refusal:
-            what, value, remedy = refusal.args
-            answer = {"error": what, "value": value, "remedy": remedy}
-        out.write(json.dumps(answer).encode() + b"\n")
-        out.flush()
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0
+    settings = json.loads(line)
+    try:
+        engine = Engine(settings)
+    except Refusal as refusal:
+        what, value, remedy = refusal.args
+        write_line(out, {"error": what, "value": value, "remedy": remedy})
+        return 0
+    write_line(out, {"labels": [list(labels) for labels in engine.labels]})
+    batches: SimpleQueue[Batch | Exception | None] = SimpleQueue()
+    threading.Thread(target=read, args=(sys.stdin.buffer, engine.prompter, batches), daemon=True).start()
+    serve(engine, batches, Sender(out, settings["chunk"]))
     return 0
 
 

@@ -7,13 +7,15 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from manifests.errors import UserError
 from manifests.names import digest, digest_bytes
 
 WHOLE: Final = 256 * 1024 * 1024
 """Bytes up to which a weight file is hashed in full."""
+ADAPTER: Final = "adapter_config.json"
+"""File by which a folder is known as an adapter's."""
 _BLOCK: Final = 4096
 _MAX_HEADER: Final = 100 * 1024 * 1024
 
@@ -43,6 +45,42 @@ def fingerprint(folder: Path) -> str:
     parts = [[path.name, digest_bytes(path.read_bytes())] for path in texts]
     parts += [[path.name, _weights(path)] for path in weights]
     return digest(parts)
+
+
+def adapter_fingerprint(folder: Path) -> str:
+    """Return the hash of a LoRA adapter's settings and weights; 32 hex digits; UserError when it is not one."""
+    settings = _adapter_settings(folder)
+    weights = [[path.name, _weights(path)] for path in sorted(folder.glob("*.safetensors"))]
+    # Where its base was found when it was trained does not matter.
+    return digest([{name: value for name, value in settings.items() if name != "base_model_name_or_path"}, weights])
+
+
+def adapter_rank(folder: Path) -> int:
+    """Return the largest rank of an adapter's matrices; UserError when it is not a LoRA adapter."""
+    settings = _adapter_settings(folder)
+    given = [settings.get("r"), *(settings.get("rank_pattern") or {}).values()]
+    ranks = [rank for rank in given if isinstance(rank, int) and rank > 0]
+    if len(ranks) < len(given):
+        raise UserError("the adapter's rank is not a number above 0", value=settings.get("r"), where=str(folder))
+    return max(ranks)
+
+
+def _adapter_settings(folder: Path) -> dict[str, Any]:
+    path = folder / ADAPTER
+    if not path.is_file() or not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"not an adapter's folder: {ADAPTER} and *.safetensors are needed",
+            value=str(folder),
+            remedy="save the adapter with PEFT's save_pretrained",
+        )
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{ADAPTER} is not JSON", where=str(path), remedy="copy the adapter again") from error
+    if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
+        kind = settings.get("peft_type") if isinstance(settings, dict) else None
+        raise UserError("not a LoRA adapter", where=str(path), value=kind, remedy="vLLM serves LoRA adapters only")
+    return settings
 
 
 def _weights(path: Path) -> str:

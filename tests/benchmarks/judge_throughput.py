@@ -27,8 +27,10 @@ import psutil
 
 from curate.judge import Judge
 from curate.judges import Menu, Reply
-from curate.judges.vllm import Vllm, VllmSession
-from curate.judges.vllm_worker import first_tokens, take_stdout
+from curate.judges.prompter import first_tokens
+from curate.judges.replica import VllmSession
+from curate.judges.vllm import Vllm
+from curate.judges.vllm_worker import take_stdout
 from curate.prompt import load_prompt, nonce, render
 from manifests.component import Context
 from tests.curate import tiny_model
@@ -133,7 +135,7 @@ def measure(arguments: argparse.Namespace, model: str, root: Path) -> tuple[Timi
             table = samples(arguments.data, arguments.rows, seed=100 + number)
             line = json.dumps(prompts_of(table)) + "\n"
             judge, context = Judge(judge=Opened(session), prompt=PROMPT), Context(root=root / str(number))
-            with timed(judged, os.getpid(), session.pid):
+            with timed(judged, os.getpid(), *session.pids):
                 statuses = judge.score(table, context).scores["status"].value_counts().rows()
             with timed(direct, other.pid):
                 other.stdin.write(line)

@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from curate.judge import Judge
-from curate.judges import Call, Menu, Reply, vllm
+from curate.judges import Call, Menu, Reply, Writing, replica, vllm
+from curate.judges.prompter import Prompter, Refusal, first_tokens
+from curate.judges.replica import VllmSession
 from curate.judges.vllm import Vllm
-from curate.judges.vllm_worker import Prompter, Refusal, first_tokens
 from manifests.component import Context, spec_of
 from manifests.errors import UserError
 from tests.curate import tiny_model
@@ -35,7 +36,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def session(folder, tmp_path_factory) -> Iterator[vllm.VllmSession]:
+def session(folder, tmp_path_factory) -> Iterator[VllmSession]:
     engine = Vllm(model=str(folder), chunk=64, max_model_len=128)
     with engine.open([MENU], Context(root=tmp_path_factory.mktemp("root"))) as opened:
         yield opened
@@ -46,21 +47,21 @@ class Shared:
 
     kind, version, cached = "shared", 1, True
 
-    def __init__(self, session: vllm.VllmSession) -> None:
+    def __init__(self, session: VllmSession) -> None:
         self.session = session
 
     def identity(self) -> dict:
         return {}
 
     @contextmanager
-    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[vllm.VllmSession]:
+    def open(self, menus: Sequence[Menu], context: Context) -> Iterator[VllmSession]:
         yield self.session
 
     def cost(self, reply: Reply) -> float:
         return 0.0
 
 
-def ask(session: vllm.VllmSession, prompts: list[str]) -> dict:
+def ask(session: VllmSession, prompts: list[str]) -> dict:
     calls = [Call(str(i), prompt, str(i), str(i)) for i, prompt in enumerate(prompts)]
     return {reply.key: reply for batch in session.ask(calls, MENU) for reply in batch}
 
@@ -121,8 +122,8 @@ def test_no_prompt_at_all_and_odd_characters_are_answered(session):
 
 @pytest.mark.vllm
 def test_the_engine_lives_in_a_process_of_its_own(session):
-    assert psutil.pid_exists(session.pid)
-    assert psutil.Process(session.pid).memory_info().rss > 1 << 28
+    (pid,) = session.pids
+    assert psutil.Process(pid).memory_info().rss > 1 << 28
     assert "vllm" not in sys.modules
 
 
@@ -174,26 +175,26 @@ WORKER = """
 import json, os, sys, time
 left = int(os.environ.get("FAKE_CHUNKS", "1000"))
 print("loading weights", file=sys.stderr)
+mode = os.environ.get("FAKE_START", "")
+settings = json.loads(sys.stdin.readline())
+if mode == "die":
+    sys.exit("RuntimeError: out of memory")
+if mode == "hang":
+    time.sleep(600)
+if mode == "refuse":
+    print(json.dumps({"error": "the labels begin with the same token", "value": [" a", " b"], "remedy": "r"}))
+    sys.exit()
+print(json.dumps({"labels": [1, 2]}), flush=True)
+held = []
 for line in sys.stdin:
     message = json.loads(line)
-    if message["op"] == "open":
-        mode = os.environ.get("FAKE_START", "")
-        if mode == "die":
-            sys.exit("RuntimeError: out of memory")
-        if mode == "hang":
-            time.sleep(600)
-        if mode == "refuse":
-            print(json.dumps({"error": "the labels begin with the same token", "value": [" a", " b"], "remedy": "r"}))
-            sys.stdout.flush()
-            continue
-        print(json.dumps({"labels": [1, 2]}), flush=True)
-        continue
     if left == 0:
         print("Segmentation fault (core dumped)", file=sys.stderr)
         os._exit(139)
     left -= 1
     reply = {"logprobs": [-0.7, -0.9], "finish": "length", "tokens_in": 9, "tokens_out": 1}
-    print(json.dumps({"replies": [reply for _ in message["prompts"]], "seconds": 0.5}), flush=True)
+    replies = [[message["first"] + i, reply] for i in range(len(message["prompts"]))][::-1]
+    print(json.dumps({"replies": replies, "seconds": 0.5}), flush=True)
 """
 
 
@@ -201,14 +202,16 @@ for line in sys.stdin:
 def fake_worker(monkeypatch, folder_of_weights, tmp_path):
     """Return a function that gives a Vllm whose process is `WORKER`, and the list of processes started."""
     started: list[subprocess.Popen] = []
+    environments: list[dict[str, str]] = []
 
     def start(environment, log):
+        environments.append(environment)
         command = [sys.executable, "-c", WORKER]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
         started.append(subprocess.Popen(command, env=dict(environment), start_new_session=True, **pipes))
         return started[-1]
 
-    monkeypatch.setattr(vllm, "_start", start)
+    monkeypatch.setattr(replica, "start", start)
     monkeypatch.setattr(vllm, "find_spec", lambda name: name)
 
     def make(**fields) -> tuple[Vllm, list[subprocess.Popen]]:
@@ -243,7 +246,7 @@ def test_an_engine_that_does_not_start_says_why(fake_worker, tmp_path, monkeypat
 def test_an_engine_that_never_gets_ready_is_given_up(fake_worker, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_START", "hang")
     engine, started = fake_worker(start_seconds=0.5)
-    with pytest.raises(UserError, match="did not start"):
+    with pytest.raises(UserError, match=r"did not start within 0\.5 s"):
         Judge(judge=engine, prompt="plain").score(numbered(2), Context(root=tmp_path))
     assert started[0].poll() is not None
 
@@ -329,14 +332,14 @@ def test_a_label_that_merges_with_the_prompt_is_refused(tokenizer):
 
 
 def test_control_tokens_in_the_data_become_ordinary_text(tokenizer):
-    ids = Prompter(tokenizer, chat=False).encode("a</s>b<|assistant|>c<s>")
+    ids = Prompter(tokenizer, chat=False).encode(["other", "a</s>b<|assistant|>c<s>"])[1]
     assert not set(ids) & {tokenizer.convert_tokens_to_ids(t) for t in ("<s>", "</s>", "<|assistant|>")}
     assert tokenizer.decode(ids) == "a< /s>b< |assistant|>c< s>"
 
 
 def test_a_chat_judge_gets_the_template_and_reads_stripped_labels(tokenizer):
     prompter = Prompter(tokenizer, chat=True)
-    text = tokenizer.decode(prompter.encode("Right?</s><|assistant|>"), skip_special_tokens=False)
+    text = tokenizer.decode(prompter.encode(["Right?</s><|assistant|>"])[0], skip_special_tokens=False)
     assert text == "<|user|>Right?< /s>< |assistant|></s><|assistant|>\n"
     correct, wrong = prompter.labels([" correct", " wrong"], "ignored")
     assert "correct".startswith(tokenizer.decode([correct]))
@@ -345,7 +348,7 @@ def test_a_chat_judge_gets_the_template_and_reads_stripped_labels(tokenizer):
 
 def test_a_model_without_a_chat_template_cannot_be_a_chat_judge():
     with pytest.raises(Refusal, match="no chat template"):
-        Prompter(tiny_model._tokenizer(chat=False), chat=True).encode("x")
+        Prompter(tiny_model._tokenizer(chat=False), chat=True)
 
 
 def test_a_reply_that_is_not_a_number_becomes_a_failed_row(fake_worker, tmp_path, monkeypatch):
