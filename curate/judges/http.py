@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 MAX_BODY: Final = 4 * 1024 * 1024
 MAX_WAIT: Final = 60.0
 _AGAIN: Final = frozenset({408, 425, 429})
+Check = Callable[[dict[str, Any]], object]
+"""Raises ValueError for an answer that holds nothing to be used."""
 
 
 class Fault(Exception):  # noqa: N818 - it becomes a reply or a UserError
@@ -55,9 +57,12 @@ class Client:
         """Return the JSON object that answers `payload`; raise Fault after the last attempt."""
         return self._persist("POST", path, payload)[0]
 
-    def timed_post(self, path: str, payload: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-        """Return the answer and the seconds that its successful attempt took."""
-        return self._persist("POST", path, payload)
+    def timed_post(self, path: str, payload: Mapping[str, Any], check: Check) -> tuple[dict[str, Any], float]:
+        """Return the answer and the seconds that its successful attempt took.
+
+        An answer for which `check` raises ValueError is malformed, and asked for again as one that is no JSON.
+        """
+        return self._persist("POST", path, payload, check)
 
     def close(self) -> None:
         """Close every connection."""
@@ -66,13 +71,15 @@ class Client:
                 connection.close()
             self._open.clear()
 
-    def _persist(self, method: str, path: str, payload: Mapping[str, Any] | None) -> tuple[dict[str, Any], float]:
+    def _persist(
+        self, method: str, path: str, payload: Mapping[str, Any] | None, check: Check = bool
+    ) -> tuple[dict[str, Any], float]:
         body = None if payload is None else json.dumps(payload).encode()
         attempt = 0
         while True:
             started = time.perf_counter()
             try:
-                return self._once(method, path, body), time.perf_counter() - started
+                return self._once(method, path, body, check), time.perf_counter() - started
             except Fault as fault:
                 hopeless = not fault.again or (body is None and isinstance(fault, Gone))
                 if hopeless or attempt >= self._retries or self.stop.is_set():
@@ -81,7 +88,7 @@ class Client:
             attempt += 1
             self.stop.wait(min(delay, MAX_WAIT))
 
-    def _once(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+    def _once(self, method: str, path: str, body: bytes | None, check: Check) -> dict[str, Any]:
         connection = self._connection()
         try:
             connection.request(method, self._base + path, body, self._headers)
@@ -96,7 +103,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._drop()
             raise Fault(0, f"connection lost ({type(error).__name__}: {error})", again=True) from error
-        if len(data) > MAX_BODY or response.will_close:
+        if response.will_close or not response.isclosed():  # the rest of a body that was not read, or cut off
             self._drop()
         if response.status != http.client.OK:
             raise Fault(
@@ -105,7 +112,7 @@ class Client:
                 again=response.status in _AGAIN or response.status >= 500,
                 delay=retry_after(response.getheader("Retry-After"), time.time()),
             )
-        return _object(data)
+        return _object(data, check)
 
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -136,13 +143,17 @@ def retry_after(header: str | None, now: float) -> float | None:
     return max(0.0, seconds)
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def _object(data: bytes, check: Check) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except ValueError as error:
         raise Fault(0, f"malformed reply: {_detail(data)}", again=True) from error
     if not isinstance(value, dict):
         raise Fault(0, f"malformed reply: {_detail(data)}", again=True)
+    try:
+        check(value)
+    except ValueError as error:
+        raise Fault(0, f"malformed: {error}", again=True) from error
     return value
 
 

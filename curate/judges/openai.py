@@ -56,7 +56,7 @@ class OpenAI:
     timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds to wait for one answer."""
     retries: Annotated[int, Field(ge=0)] = 5
-    """Further attempts after 408, 425, 429, 5xx, a lost connection, a time-out or an unreadable body."""
+    """Further attempts after 408, 425, 429, 5xx, a lost connection, a time-out or a body without an answer."""
     backoff: Annotated[float, Field(ge=0)] = 0.5
     """Seconds before the first further attempt; doubled each time, at most 60; Retry-After wins."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
@@ -184,7 +184,7 @@ class OpenAISession:
 
     def _answer(self, call: Call, request: Mapping[str, Any], read: Reader) -> Reply:
         try:
-            body, seconds = self._client.timed_post(self._path, self._request(call.prompt, request))
+            body, seconds = self._client.timed_post(self._path, self._request(call.prompt, request), read)
             said = read(body)
         except Gone as gone:
             raise UserError(
@@ -197,8 +197,6 @@ class OpenAISession:
                 raise self._unusable(fault) from fault
             long = fault.status in (400, 413, 422) and any(hint in fault.detail.lower() for hint in _TOO_LONG)
             return failed(call.key, f"too long: {fault}" if long else f"server: {fault}")
-        except ValueError as error:
-            return failed(call.key, f"malformed: {error}")
         usage = body["usage"] if isinstance(body.get("usage"), dict) else {}
         return Reply(
             key=call.key,
