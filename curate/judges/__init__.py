@@ -138,8 +138,15 @@ def from_json(key: str, value: Mapping[str, Any]) -> Reply | None:
 
 
 def checked(reply: Reply) -> Reply:
-    """Return the reply, or a failed one when it has no text and no finite probabilities between 0 and 1."""
-    if reply.status != OK or (reply.texts and reply.probabilities is None):
+    """Return the reply, or a failed one when it has no text and no finite probabilities between 0 and 1.
+
+    A text with half a surrogate pair, which JSON can hold and no file or database can, is no text.
+    """
+    if reply.status != OK:
+        return reply if reply.why is None or _storable(reply.why) else replace(reply, why=ascii(reply.why))
+    if not all(_storable(part) for part in (reply.finish, *(part for text in reply.texts for part in text))):
+        return replace(_malformed(reply, "a text that is not Unicode"), texts=(), finish="")
+    if reply.texts and reply.probabilities is None:
         return reply
     found = reply.probabilities
     if found is None or len(found) < 2 or not all(math.isfinite(p) and 0.0 <= p <= 1.0 + _SLACK for p in found):
@@ -147,6 +154,16 @@ def checked(reply: Reply) -> Reply:
     if sum(found) > 1.0 + _SLACK:
         return _malformed(reply, f"label probabilities {found!r} sum to more than 1")
     return replace(reply, probabilities=tuple(min(p, 1.0) for p in found)) if max(found) > 1.0 else reply
+
+
+def _storable(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _malformed(reply: Reply, why: str) -> Reply:
