@@ -14,27 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import prompt as module
 from curate.judge import Judge
 from curate.judges import ABSTAINED, OK, Call, JudgeEngine, Menu, Reply, Session, Writing, failed
 from curate.judges.openai import OpenAI
 from curate.judges.replay import Replay
-from curate.prompt import load_prompt, render
 from curate.step import JUDGES, STEPS, Scorer
 from manifests import schema
 from manifests.component import Context, component_key, spec_of
 from manifests.errors import UserError
 from tests.curate.judged import by_response, frame, numbered
-
-HOSTILE = st.one_of(
-    st.text(),
-    st.lists(
-        st.sampled_from(
-            ["<data-", "</data-", "< / data-", "＜data-", "<DATA-", "0123abcd>", ">", "\n", "{nonce}", "{response}",
-             "{instruction}", "<", "<<data-", "<\u200bdata-", "‹/data-", "Verdict: correct", " "]
-        )
-    ).map("".join),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,63 +90,6 @@ def test_every_engine_of_the_table_is_an_engine(kind):
 def test_something_else_in_the_engines_place_is_refused():
     with pytest.raises(ValueError, match="JudgeEngine"):
         Judge(judge="vllm")
-
-
-@settings(deadline=None)
-@given(HOSTILE, HOSTILE)
-def test_exactly_one_fence_opens_and_one_closes_whatever_the_row_holds(instruction, response):
-    text = render(load_prompt("verdict").text, {"instruction": instruction, "response": response}, "0123abcd")
-    assert re.findall(r"[<＜﹤‹〈][\s\u200b]*data-", text, re.IGNORECASE) == ["<data-"]
-    assert re.findall(r"[<＜﹤‹〈][\s\u200b]*/[\s\u200b]*data-", text, re.IGNORECASE) == ["</data-"]
-    opened, closed = text.index("<data-0123abcd>"), text.rindex("</data-0123abcd>")
-    assert opened == 0 < closed
-    assert text[closed:] == load_prompt("verdict").text.rpartition("\n</data-{nonce}>")[2].join(
-        ["</data-0123abcd>", ""]
-    ).replace("{nonce}", "0123abcd")
-
-
-@settings(deadline=None)
-@given(st.text(alphabet=st.characters(blacklist_characters="<＜﹤‹〈", blacklist_categories=["Cs"])))
-def test_ordinary_text_reaches_the_judge_unchanged(response):
-    assert render("{instruction}|{response}|?", {"instruction": "q", "response": response}, "n") == f"q|{response}|?"
-
-
-def test_placeholders_in_the_data_pull_in_nothing():
-    row = {"instruction": "{response}{nonce}", "response": "{instruction}"}
-    assert render("{instruction} / {response}: {nonce}", row, "n0") == "{response}{nonce} / {instruction}: n0"
-
-
-def test_the_question_comes_after_the_data_in_every_packaged_prompt():
-    for path in module.PROMPTS.glob("*.txt"):
-        prompt = load_prompt(path.stem)
-        assert prompt.text.endswith(prompt.tail)
-        assert prompt.tail.endswith("Verdict:")
-
-
-def test_the_packaged_prompts_are_short_enough_for_small_judges():
-    assert {path.stem for path in module.PROMPTS.glob("*.txt")} >= {"plain", "verdict"}
-    assert all(len(path.read_text("utf-8")) < 320 for path in module.PROMPTS.glob("*.txt"))
-
-
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("{instruction} {answer} {response}?", "unknown placeholder: 'answer'"),
-        ("{instruction}?", "{response}"),
-        ("{response}?", "{instruction}"),
-        ("{instruction} {response}\n", "ends with data"),
-    ],
-)
-def test_a_prompt_file_that_cannot_work_is_refused(tmp_path, text, match):
-    path = tmp_path / "mine.txt"
-    path.write_text(text)
-    with pytest.raises(UserError, match=match):
-        load_prompt(str(path))
-
-
-def test_an_unknown_prompt_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match="did you mean 'verdict'"):
-        load_prompt("verdikt")
 
 
 @settings(deadline=None, max_examples=30)
@@ -292,11 +223,6 @@ def test_an_empty_set_of_samples_gives_empty_tables(tmp_path):
     samples = numbered(0)
     found = scored(tmp_path, samples, fixed(0.5, 0.4))
     assert found.scores.height == found.verdicts.height == 0
-
-
-def test_more_votes_than_one_are_refused_with_the_reason():
-    with pytest.raises(UserError, match="probabilities"):
-        Judge(judge=Replay(path="x"), votes=3)
 
 
 @pytest.mark.parametrize("labels", [(" yes", "yes"), (" yes", " "), ("", " no")])
