@@ -37,7 +37,8 @@ class Replay:
 
     A record has `sample_id` or `content_id`, and one of: `p_error`, 0..1; `verdict`, which is `correct` or `wrong`;
     `reply`, a text whose last line or field states one of `labels`, with `finish` (`length` when it was cut off). A
-    record with `claim` is about that claim of the row alone, and answers the prompt in which the claim stands last.
+    record with `claim` is about that claim of the row alone: it answers the prompt that has it in a line `Claim: ...`.
+    Asked to list a row's claims without a recorded reply, the engine lists those that have records.
 
     Several replies to one question are votes: the probabilities of correct and wrong are their shares among all votes,
     so that `p_error` is the share of wrong among those that decide, and the label mass the share that decides. A
@@ -143,19 +144,28 @@ class ReplaySession:
         return _shares(key, (correct, wrong, unsure), n_labels, texts)
 
     def _written(self, call: Call, n: int) -> Reply:
-        found = self._found(call)
-        if not isinstance(found, list):
+        found = self._found(call) or self._listed(call)
+        if not found or not isinstance(found, list):
             return failed(call.key, "no recorded reply")
         if len(found) < n:
             return failed(call.key, f"{len(found)} recorded replies in place of {n}")
         return Reply(key=call.key, status=OK, texts=tuple(found[:n]), finish=found[0].finish)
 
     def _found(self, call: Call) -> Record | None:
-        """Return the record of the claim that stands last in the prompt, or of the row when none does."""
-        about = self._records.get(call.sample_id) or self._records.get(call.content_id) or {}
-        ends = {claim: call.prompt.rfind(claim) + len(claim) for claim in about if claim and claim in call.prompt}
-        last = max(ends, key=lambda claim: (ends[claim], len(claim)), default=None)
+        """Return the record of the claim that the prompt names last, or of the row when it names none."""
+        about = self._about(call)
+        starts = {claim: call.prompt.rfind(f"Claim: {claim}") for claim in about if claim}
+        named = [claim for claim, start in starts.items() if start >= 0]
+        last = max(named, key=lambda claim: (starts[claim], len(claim)), default=None)
         return about.get(last)
+
+    def _listed(self, call: Call) -> list[Text]:
+        """Return the recorded claims of the row as a judge would list them."""
+        claims = "\n".join(f"- {claim}" for claim in self._about(call) if claim)
+        return [Text(claims, "stop")] if claims else []
+
+    def _about(self, call: Call) -> Mapping[str | None, Record]:
+        return self._records.get(call.sample_id) or self._records.get(call.content_id) or {}
 
 
 def _shares(key: str, shares: tuple[float, float, float], n_labels: int, texts: Sequence[Text]) -> Reply:

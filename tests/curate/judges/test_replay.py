@@ -185,7 +185,7 @@ def test_an_unsure_reply_counts_as_wrong_where_the_field_says_so(tmp_path):
         assert third.texts[0].text.endswith("It is true.")
 
 
-def test_a_claims_record_answers_the_prompt_in_which_the_claim_stands_last(tmp_path):
+def test_a_claims_record_answers_the_prompt_that_names_the_claim(tmp_path):
     rows = [
         record("a0", "true", claim="Rome is old"),
         record("a0", "false", claim="Rome is old and small"),
@@ -197,14 +197,33 @@ def test_a_claims_record_answers_the_prompt_in_which_the_claim_stands_last(tmp_p
         asked = [
             call("a0", "Answer: Rome is old and small. It lies in Spain.\nClaim: Rome is old\nVerdict:"),
             call("a0", "Answer: Rome is old.\nClaim: Rome is old and small\nVerdict:"),
-            call("a0", "Claim: It lies in Spain\nVerdict:"),
-            call("a0", "Is all of it right?"),
+            call("a0", "Answer: Claim: Rome is old\nClaim: It lies in Spain\nVerdict:"),
+            call("a0", "Answer: Rome is old and small. Is all of it right?"),
             call("a1", "Claim: Rome is old"),
             call("a1", "Claim: Rome is new"),
         ]
         (replies,) = session.ask(asked, MENU)
     assert [reply.p_error for reply in replies] == [0.0, 1.0, 1.0, 0.0, 1.0, None]
     assert replies[-1].status == "abstained"
+
+
+def test_claims_with_records_are_listed_and_judged_one_by_one(tmp_path):
+    rows = [
+        record("a0", "true", claim="a0"),
+        record("a0", "false, [corrected fact]: It is small.", claim="It is large"),
+        record("a1", "unknown", claim="It is old"),
+        record("a2", "true", claim="It is new"),
+        record("a2", "hm", claim="It is blue"),
+    ]
+    engine = Replay(path=jsonl(tmp_path, rows), labels=CLAIMS)
+    found = Judge(judge=engine, mode="claims", pool="mean").score(SAMPLES, Context(root=tmp_path))
+    scores = by_response(SAMPLES, found.scores)
+    assert [(scores[f"a{i}"]["status"], scores[f"a{i}"]["value"]) for i in range(4)] == [
+        ("ok", 0.5), ("abstained", None), ("failed", None), ("failed", None),
+    ]  # fmt: skip
+    verdicts = {row["sample_id"]: row["claims"] for row in found.verdicts.iter_rows(named=True)}
+    assert [claim["verdict"] for claim in json.loads(verdicts[IDS["a0"]["sample_id"]])] == ["correct", "wrong"]
+    assert "no recorded reply" in scores["a3"]["why"]
 
 
 def test_recorded_replies_are_texts_for_who_asks_for_texts(tmp_path):
