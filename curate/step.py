@@ -15,6 +15,7 @@ STEPS: Final = Table(
     "step",
     "blendsmith.steps",
     {
+        "calibrated": "curate.calibrated:Calibrated",
         "classifier": "curate.classifier:Classifier",
         "complexity": "curate.surface:Complexity",
         "computed": "curate.computed:Computed",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from manifests import labels
 from manifests.component import Context
 from manifests.jobs import rows
 from manifests.jobs.stages import FAILED, Stage, artefact, data_stages, training_stages
@@ -73,6 +74,10 @@ class _Published:
         assert self._manifest is not None  # noqa: S101 - only asked for stages found in the manifest
         return self._manifest.sql(sql, parameters)
 
+    @property
+    def there(self) -> bool:
+        return self._manifest is not None
+
     def keys(self) -> dict[str, str]:
         if self._manifest is None:
             return {}
@@ -96,7 +101,7 @@ class _Planner:
         self.fresh = True  # every data stage so far is in the manifest
 
     def plan(self) -> Plan:
-        data = data_stages(self.job)
+        data = data_stages(self.job, labels.digest_for(self.state if self.state.there else None, self.job.curate))
         found = [self._data_row(stage) for stage in data]
         if self.job.train is not None:
             found += self._training_rows(data)

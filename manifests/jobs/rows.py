@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import polars as pl
 
-from manifests import schema
+from manifests import labels, schema
 from manifests.predicate import score_column, select, verdict_column
 
 if TYPE_CHECKING:
@@ -44,10 +44,13 @@ def kept_with(state: State, component: Any, before: int = _END) -> pl.DataFrame:
     """Return the kept samples of a component's roles, with the values of the scorers that it reads; see `kept`.
 
     One whose `reads_verdicts` is true gets whole verdicts, see `_with_verdicts`. One whose `reads_remarks` is true also
-    gets a list column `remarks`: the reasons that earlier steps gave when they kept the row, in alphabetical order.
+    gets a list column `remarks`: the reasons that earlier steps gave when they kept the row, in alphabetical order. One
+    whose `reads_labels` is true gets the columns of `labels.TRUTH`.
     """
     read = _with_verdicts if getattr(component, "reads_verdicts", False) else _with_scores
     frame = read(state, kept(state, component.roles, before), getattr(component, "reads", ()))
+    if getattr(component, "reads_labels", False):
+        frame = labels.beside(frame, state)
     if not getattr(component, "reads_remarks", False):
         return frame
     found = state.query(

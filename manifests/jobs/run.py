@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from manifests import labels
 from manifests.component import Context, Engine, Inline
 from manifests.engine import Local
 from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
 from manifests.jobs import execute, rows, training
 from manifests.jobs.progress import Reporter, Silent
-from manifests.jobs.stages import BASE, EXPENSIVE, FAILED, Stage, artefact, data_stages, training_stages
+from manifests.jobs.stages import APART, BASE, EXPENSIVE, FAILED, Stage, artefact, data_stages, training_stages
 from manifests.names import digest
 from manifests.store import Manifest, StageRecord, Store
 
@@ -105,10 +106,11 @@ class _Runner:
 
     def data(self) -> None:
         """Run every stage up to the blends and the base model."""
-        self.planned = data_stages(self.job)
+        self.planned = data_stages(self.job, labels.digest_for(self.store, self.job.curate))
         wanted = {stage.name: stage.key for stage in self.planned}
         have = self.store.keys()
-        stale = [n for n, k in have.items() if n.split(":")[0] not in EXPENSIVE and wanted.get(n) != k]
+        held = (*EXPENSIVE, *APART)
+        stale = [n for n, k in have.items() if n.split(":")[0] not in held and wanted.get(n) != k]
         self.store.retire(stale)
         self.store.set_meta({"job": self.job.name, "file": self.job.file.name, "notes": self.job.notes})
         have = self.store.keys()
@@ -136,8 +138,8 @@ class _Runner:
         content = dict(drawn.iter_rows())
         stages = training_stages(job, self.planned, content, training.base_identity(job, self.planned) or "")
         wanted = {stage.name: stage.key for stage in stages}
-        mine = {stage.name for stage in self.planned}
         have = store.keys()
+        mine = {stage.name for stage in self.planned} | {name for name in have if name.split(":")[0] in APART}
         store.retire([name for name, key in have.items() if name not in mine and wanted.get(name) != key])
         have = store.keys()
         changed = {stage.name for stage in stages if have.get(stage.name) != stage.key}
@@ -242,7 +244,8 @@ class _Runner:
     def finish(self) -> None:
         """Remove what is no longer in the job, publish, and record how good the judges are."""
         names = {stage.name for stage in self.planned}
-        self.store.retire([name for name in sorted(self.store.keys()) if name not in names])
+        have = sorted(self.store.keys())
+        self.store.retire([n for n in have if n not in names and n.split(":")[0] not in APART])
         if not self._current():
             self.store.publish()
         self._judged()

@@ -26,6 +26,9 @@ BASE: Final = Path("bases") / "scratch"
 EXPENSIVE: Final = ("train", "measure", "compare")
 """Kinds kept until their new key is known, even when what came before them changed."""
 
+APART: Final = ("labels", "quality")
+"""Kinds that no part of a job names: labels by hand, which a job leaves alone, and what is measured at its end."""
+
 FAILED: Final = "failed"
 """Recorded in place of its key for a stage that failed, so that it is tried again."""
 
@@ -85,8 +88,12 @@ def step_label(position: int, kind: str) -> str:
     return f"{position}-{kind}"
 
 
-def data_stages(job: Job) -> list[Stage]:
-    """Return the stages up to the blends and the base model; their keys follow from the job and its files alone."""
+def data_stages(job: Job, labels: str = "") -> list[Stage]:
+    """Return the stages up to the blends and the base model.
+
+    Their keys follow from the job and its files; those of components with `reads_labels` from the hash `labels` too, of
+    the labels by hand.
+    """
     builder = _Builder(job, [])
     reads = {
         source.name: builder.add(f"read:{source.name}", source, (_fingerprint(job, source),)) for source in job.sources
@@ -100,6 +107,7 @@ def data_stages(job: Job) -> list[Stage]:
         inputs += [stage.key for stage in scores if stage.component.name in wanted]
         label = step_label(position, entry.kind)
         inputs.append(digest(entry.identity()) if hasattr(entry, "identity") else "")
+        inputs += [labels] if getattr(entry, "reads_labels", False) else []
         if hasattr(entry, "decide"):
             steps.append(builder.add(f"step:{label}", entry, inputs))
         else:
