@@ -25,6 +25,7 @@ STEPS: Final = Table(
         "factuality": "curate.factuality:Factuality",
         "familiarity": "curate.familiarity:Familiarity",
         "fuzzy": "curate.fuzzy:Fuzzy",
+        "grounded": "curate.grounded:Grounded",
         "ifd": "curate.ifd:Ifd",
         "imported": "curate.imported:Imported",
         "judge": "curate.judge:Judge",
@@ -33,6 +34,15 @@ STEPS: Final = Table(
         "perplexity": "curate.perplexity:Perplexity",
         "rules": "curate.rules:Rules",
         "semantic": "curate.semantic:Semantic",
+    },
+)
+STANCES: Final = Table(
+    "stance",
+    "blendsmith.stances",
+    {
+        "judge": "curate.stances.judge:Asked",
+        "rules": "curate.stances.rules:Rules",
+        "trained": "curate.stances.trained:Trained",
     },
 )
 JUDGES: Final = Table(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol, runtime_checkable
-
-import polars as pl
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 from curate.evidence import Lesson
 from manifests.component import Context
@@ -37,10 +35,10 @@ class Stance:
 
 @dataclass(frozen=True)
 class Read:
-    """A stance per pair, in their order, and `schema.QUALITY` rows where the reader measured itself."""
+    """A stance per pair, in their order; `quality` has the fields of `schema.QUALITY` but the scorer's name."""
 
     stances: tuple[Stance, ...]
-    quality: pl.DataFrame | None = None
+    quality: tuple[Mapping[str, Any], ...] = ()
 
 
 @runtime_checkable
