@@ -102,7 +102,8 @@ class Inquiry:
         session = self._opened()
         started, told = time.perf_counter(), False
         for batch in put(session, missing):
-            replies = [checked(reply) for reply in batch if reply.key in left]
+            first = {reply.key: reply for reply in reversed(batch) if reply.key in left}
+            replies = [checked(reply) for reply in reversed(first.values())]
             left -= {reply.key for reply in replies}
             self._spent += sum(self._engine.cost(reply) for reply in replies)
             yield replies
