@@ -182,26 +182,64 @@ def export(
 @judge_app.command("eval")
 def judge_eval(
     manifest: Where,
-    label: Annotated[str, typer.Option("--label", help="Key of the samples' meta: true where the row is wrong.")],
-    judge: Annotated[str | None, typer.Option("--judge", help="Name of the judge, when there are several.")] = None,
+    label: Annotated[
+        str,
+        typer.Option("--label", help="Key of the samples' meta: true where the row is wrong; `labels`: those by hand."),
+    ],
+    judge: Annotated[str | None, typer.Option("--judge", help="Name of the scorer, when there are several.")] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="Key of meta; rows of one value are resampled together.")
+        str | None, typer.Option("--group", help="Key of meta whose rows belong together, instead of the prompt.")
     ] = None,
-    threshold: Annotated[float, typer.Option("--threshold", min=0, max=1, help="Least p_error called wrong.")] = 0.5,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the intervals' resampling.")] = 0,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", min=0, max=1, help="Least p_error called wrong; the judge's own.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the intervals and the folds.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compare a judge's verdicts with labels that the samples carry in their meta."""
-    from manifests.judging import evaluate, metrics_frame
+    """Compare a scorer's verdicts with labels, beside baselines, with intervals over prompts."""
+    from manifests import judging
     from manifests.store import Manifest
 
     with Manifest(manifest) as opened:
-        found = evaluate(opened, label, judge=judge, group=group, threshold=threshold, seed=seed)
+        found = judging.evaluate(opened, label, judge=judge, group=group, threshold=threshold, seed=seed)
     if as_json:
         output.value(found)
         return
-    output.table(metrics_frame(found))
-    output.facts({name: item for name, item in found.items() if name != "metrics"})
+    output.table(judging.metrics_frame(found))
+    output.table(judging.compared_frame(found))
+    output.table(judging.told_frame(found))
+    output.facts({name: item for name, item in found.items() if not isinstance(item, dict)})
+
+
+@judge_app.command("review")
+def judge_review(
+    manifest: Where,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .html, .csv or .jsonl.")],
+    judge: Annotated[str | None, typer.Option("--judge", help="Name of the scorer, when there are several.")] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Rows to read.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
+    strategy: Annotated[str, typer.Option("--strategy", help="random, stratified or uncertain.")] = "random",
+) -> None:
+    """Write rows for a person to read: a page to open in a browser, or a table."""
+    from manifests.review import review
+    from manifests.store import Manifest
+
+    with Manifest(manifest) as opened:
+        drawn = review(opened, out, judge=judge, n=n, seed=seed, strategy=strategy)
+    output.line(f"{out}: {drawn} rows to read")
+
+
+@judge_app.command("import-labels")
+def judge_import(
+    manifest: Where,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labels saved from a review: .csv, .jsonl or .json.")],
+    by: Annotated[str, typer.Option("--by", help="Name of the person who read the rows.")],
+    as_json: Json = False,
+) -> None:
+    """Put labels by hand into the manifest; a job that runs again keeps them."""
+    from manifests.labelling import import_labels
+
+    output.facts(import_labels(manifest, file, by), as_json=as_json)
 
 
 @app.command("ls")

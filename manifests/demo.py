@@ -69,15 +69,14 @@ def _project(folder: Path) -> None:
 
 
 def _answer(root: Path, tell: Callable[[str], object]) -> None:
-    import json
-
     with Manifest(root) as manifest:
-        judged: dict[str, Any] = json.loads(manifest.meta().get("judge_eval", "{}"))
-        for name, found in judged.items():
+        measured = manifest.sql("FROM quality WHERE measured_on LIKE 'meta.%' ORDER BY scorer, metric")
+        for (name,), rows in measured.group_by("scorer", maintain_order=True):
+            found = {row["metric"]: row for row in rows.iter_rows(named=True)}
             tell("")
-            tell(f"The judge '{name}' against the truth that was hidden from it ({found['n']:,} rows):")
+            tell(f"The judge '{name}' against the truth that was hidden from it ({found['base_rate']['n']:,} rows):")
             for metric in ("precision", "recall", "auroc"):
-                tell(f"  {metric:<10} {_interval(found['metrics'][metric])}")
+                tell(f"  {metric:<10} {_interval(found[metric])}")
         tell("")
         tell("Leaderboard (mean and 95 % interval over examples and seeds; more is better):")
         _table(manifest.leaderboard(), tell)
@@ -112,7 +111,7 @@ def _sentences(manifest: Manifest) -> list[str]:
 def _interval(found: dict[str, Any]) -> str:
     if found.get("value") is None:
         return "undefined"
-    low, high = found.get("low"), found.get("high")
+    low, high = found.get("ci_low"), found.get("ci_high")
     return f"{found['value']:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None else "")
 
 

@@ -21,7 +21,7 @@ STRATEGIES: Final = ("random", "stratified", "uncertain", "other")
 """How rows may have been drawn, those that say most of a pool first; only the first two know a row's chance."""
 TRUTH: Final = {"label_wrong": pl.Boolean(), "label_drawn": pl.String(), "label_weight": pl.Float64()}
 """Columns beside a sample: truth or null, how it was drawn, one over its chance (null when not known)."""
-_DRAWN: Final = re.compile(r"drawn (random|stratified|uncertain|other)(?: (1|0?\.\d+(?:e-\d+)?|1\.0))?(?:; |$)")
+_DRAWN: Final = re.compile(r"drawn (random|stratified|uncertain|other)(?: (1|0\.\d+|\d(?:\.\d+)?e-\d+))?(?:; |$)")
 
 
 class Queried(Protocol):
@@ -34,7 +34,7 @@ class Queried(Protocol):
 
 def drawn(strategy: str, chance: float | None) -> str:
     """Return how a row was drawn, as a note begins."""
-    return f"drawn {strategy}" + (f" {chance:.6f}".rstrip("0").rstrip(".") if chance is not None else "")
+    return f"drawn {strategy}" + (f" {chance:.9g}" if chance is not None else "")
 
 
 def parsed(note: str | None) -> tuple[str, float | None]:
@@ -72,8 +72,12 @@ def digest_for(state: Queried | None, components: Iterable[object]) -> str:
     if not any(getattr(component, "reads_labels", False) for component in components):
         return ""
     there = "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'store' AND table_name = 'labels'"
-    held = state is not None and state.query(there).item() > 0
-    return digest([list(row) for row in truth(state).iter_rows()] if state is not None and held else [])
+    return digest([]) if state is None or state.query(there).item() == 0 else digest_of(state)
+
+
+def digest_of(state: Queried) -> str:
+    """Return the hash of what `truth` says."""
+    return digest([list(row) for row in truth(state).iter_rows()])
 
 
 def beside(samples: pl.DataFrame, state: Queried) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from manifests import atomic, report_pool, report_results
+from manifests import atomic, report_judge, report_pool, report_results
 from manifests.report_html import Child, Html, cut, duration, el, plural
 from manifests.store import FILE as MANIFEST_FILE
 from manifests.store import Manifest
@@ -23,7 +23,7 @@ SECTIONS: Final[Sequence[tuple[str, str, Callable[[Manifest], Html | None]]]] = 
     ("sources", "Sources", report_pool.sources),
     ("funnel", "Funnel", report_pool.funnel),
     ("scores", "Scores", report_pool.scores),
-    ("judge", "Quality of the judge", report_pool.judge_quality),
+    ("judge", "Quality of the judge", report_judge.judge_quality),
     ("coverage", "Coverage", report_pool.coverage),
     ("blends", "Blends", report_results.composition),
     ("strata", "Requested and taken", report_results.strata),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -15,9 +14,7 @@ from manifests.report_html import (
     Html,
     count,
     cut,
-    decimals,
     el,
-    interval,
     join,
     named,
     number,
@@ -25,7 +22,7 @@ from manifests.report_html import (
     plural,
     table,
 )
-from manifests.report_plots import axis, bars, histogram, scale, whisker
+from manifests.report_plots import bars, histogram, scale
 from manifests.store import Manifest
 
 MOST_REASONS: Final = 10
@@ -189,47 +186,6 @@ def _fields(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def judge_quality(manifest: Manifest) -> Html | None:
-    """Return each judge's measured quality from the meta key `judge_eval`: judge -> what `judge eval` shows."""
-    measured = _fields(manifest.meta().get("judge_eval", ""))
-    tables = [_quality(judge, found) for judge, found in sorted(measured.items()) if isinstance(found, dict)]
-    shown = [drawn for drawn in tables if drawn is not None]
-    note = "Brier score and calibration error (ece): less is better. The others: more is better."
-    return join([*shown, el("p", note, class_="note")]) if shown else None
-
-
-def _quality(judge: str, found: Mapping[str, Any]) -> Html | None:
-    metrics = found.get("metrics")
-    if not isinstance(metrics, dict) or not metrics:
-        return None
-    values = {metric: [_finite(item, end) for end in ("value", "low", "high")] for metric, item in metrics.items()}
-    on = scale([0.0, 1.0, *(value for row in values.values() for value in row if value is not None)])
-    body: list[Sequence[Child]] = []
-    for metric, (value, low, high) in values.items():
-        digits = 3 if low is None or high is None else max(2, decimals((high - low) / 2))
-        text = f"{number(value, digits)} {interval(low, high, digits)}".strip()
-        label = cut(metric.replace("_", " "), 40)
-        body.append([label, whisker(on, value, low, high, f"{label}: {text}"), text])
-    facts = {key.replace("_", " "): value for key, value in found.items() if key not in {"metrics", "judge", "n"}}
-    said = ", ".join(f"{cut(key, 40)} {_fact(value)}" for key, value in facts.items())
-    n = f" {plural(int(found['n']), 'row')} whose truth is known" if isinstance(found.get("n"), int) else ""
-    caption = [el("b", cut(judge), "."), f"{n}: " if n and said else n, f"{said}."]
-    columns = [Column("Measure"), Column("On a scale of 0 to 1", "plot"), Column("Value [95 % interval]", "number")]
-    return table(columns, body, caption=caption, foot=["", axis(on), ""])
-
-
-def _finite(item: object, end: str) -> float | None:
-    """Return a number of a {value, low, high} object, None when it is absent or not finite."""
-    value: Any = item.get(end) if isinstance(item, dict) else item if end == "value" else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def _fact(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else cut(value, 40)
 
 
 def coverage(manifest: Manifest) -> Html | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -18,10 +17,9 @@ from manifests import labels
 from manifests.component import Context, Engine, Inline
 from manifests.engine import Local
 from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
-from manifests.jobs import execute, rows, training
+from manifests.jobs import execute, quality, rows, training
 from manifests.jobs.progress import Reporter, Silent
 from manifests.jobs.stages import APART, BASE, EXPENSIVE, FAILED, Stage, artefact, data_stages, training_stages
-from manifests.names import digest
 from manifests.store import Manifest, StageRecord, Store
 
 if TYPE_CHECKING:
@@ -248,7 +246,7 @@ class _Runner:
         self.store.retire([n for n in have if n not in names and n.split(":")[0] not in APART])
         if not self._current():
             self.store.publish()
-        self._judged()
+        self.ran += quality.record(self.job, self.store, self.planned)
 
     def _current(self) -> bool:
         """Return whether the published copy holds what the work file does: a kill may have come between the two."""
@@ -258,20 +256,6 @@ class _Runner:
                 return all(published.sql(query).equals(self.store.query(query)) for query in queries)
         except UserError:
             return False
-
-    def _judged(self) -> None:
-        """Record how well each judge found the rows that its `truth` says are wrong."""
-        from manifests.judging import evaluate
-
-        asked = {c.name: (c.truth, c.threshold) for c in self.job.curate if getattr(c, "truth", None)}
-        marker = digest([asked, [stage.key for stage in self.planned if stage.kind == "score"]])
-        held = dict(self.store.query("SELECT key, value FROM store.meta").iter_rows())
-        if held.get("judge_eval_of", None if asked else marker) == marker:
-            return
-        with Manifest(self.job.manifest) as manifest:
-            found = {n: evaluate(manifest, key, judge=n, threshold=t) for n, (key, t) in asked.items()}
-        self.store.set_meta({"judge_eval": json.dumps(found, sort_keys=True), "judge_eval_of": marker})
-        self.store.publish()
 
 
 def _raise(stage: Stage, result: Any) -> None:  # noqa: ANN401 - a worker's result or error

@@ -98,7 +98,7 @@ def test_every_query_it_ends_with_is_good_sql(query, full):
 def test_an_undefined_figure_is_called_so():
     assert module._interval({"value": None}) == "undefined"
     assert module._interval({"value": 0.5}) == "0.500"
-    assert module._interval({"value": 0.5, "low": 0.25, "high": 0.75}) == "0.500 [0.250, 0.750]"
+    assert module._interval({"value": 0.5, "ci_low": 0.25, "ci_high": 0.75}) == "0.500 [0.250, 0.750]"
 
 
 @pytest.mark.long
