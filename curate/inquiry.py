@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from curate.cache import CallCache
 from curate.judges import Call, JudgeEngine, Menu, Reply, Session, Writing, checked, failed
+from curate.spread import Spread, spreads
 from manifests.component import Context
 from manifests.errors import Interrupted, UserError
 from manifests.names import digest
@@ -20,20 +21,23 @@ from manifests.names import digest
 CACHE: Final = Path("cache") / "calls.sqlite"
 _TELL_SECONDS: Final = 20.0
 """A stage that is expected to take less is not worth a line of its own."""
+_ENOUGH: Final = 50
+"""Answers from which the time and the cost of the others are estimated."""
 
 
 class Inquiry:
     """Asks an engine, which starts at the first question without a stored answer and ends with the `with` block.
 
     Each batch of replies is stored before the next is waited for, so a kill loses the calls in flight and no other.
-    Failed calls are stored apart and asked again next time. The cost of the stored calls is not counted again.
+    Failed calls are stored apart and asked again next time. The cost of the stored calls is not counted again. Where
+    the job works on a cluster, its workers ask (`curate.spread`); the replies are stored here.
     """
 
     def __init__(self, engine: JudgeEngine, menus: Sequence[Menu], context: Context) -> None:
         self._engine, self._menus, self._context = engine, menus, context
         self._stack = ExitStack()
         self._session: Session | None = None
-        self._spent = 0.0
+        self._spent = self._before = 0.0
         self._asks: dict[Menu | Writing, str] = {}
 
     def __enter__(self) -> Self:
@@ -79,7 +83,10 @@ class Inquiry:
 
     def _opened(self) -> Session:
         if self._session is None:
-            self._session = self._stack.enter_context(self._engine.open(self._menus, self._context))
+            if spreads(self._engine, self._context):
+                self._session = Spread(self._engine, self._menus, self._context)
+            else:
+                self._session = self._stack.enter_context(self._engine.open(self._menus, self._context))
         return self._session
 
     def _answers(self, calls: Iterable[Call], put: Any) -> dict[str, Reply]:  # noqa: ANN401 - see ask
@@ -88,6 +95,7 @@ class Inquiry:
         missing = [call for key, call in unique.items() if key not in replies]
         self._context.progress(len(replies), len(unique))
         if missing:
+            self._before = self._spent
             for batch in self._new(missing, put):
                 if self._engine.cached:
                     self._cache.put(batch)
@@ -107,35 +115,53 @@ class Inquiry:
             left -= {reply.key for reply in replies}
             self._spent += sum(self._engine.cost(reply) for reply in replies)
             yield replies
-            if replies and not told:
-                told = self._tell(len(missing) - len(left), len(missing), time.perf_counter() - started)
+            done = len(missing) - len(left)
+            if done >= _ENOUGH and not told:
+                told = self._tell(done, len(missing), time.perf_counter() - started)
             if left and self._context.stopping():
                 raise Interrupted("stopped while asking the model; finished calls are kept")
         if left:
             yield [failed(key, "the judge gave no answer") for key in sorted(left)]
 
     def _tell(self, done: int, total: int, seconds: float) -> bool:
-        """Say after the first batch what is left to come, in time and cost; return that it was said."""
+        """Say once what is left to come, in time and cost; return that it was said, or is not worth saying."""
         rest = seconds * (total - done) / done
         if rest >= _TELL_SECONDS:
             cost = self._spent * total / done
             price = f", cost about {cost:,.2f} in all" if cost else ""
-            self._context.say(f"{total:,} calls: about {rest / 60:,.0f} min to go{price}")
+            self._context.say(f"{total:,} calls: {_duration(rest)} to go{price}")
         return True
 
     def _budget(self, done: int, total: int) -> None:
-        """Stop when the calls so far, or these to come at the same price, cost more than `context.max_cost`."""
+        """Stop when the calls so far cost more than `context.max_cost`, or all would at the price of the first 50."""
         most = self._context.max_cost
-        if most is None or not done:
+        if most is None or not 0 < done < total or not self._spent:
             return
-        expected = self._spent + self._spent / done * (total - done)
-        if expected > most and self._spent > 0.0 and done < total:
+        before = self._before
+        expected = before + (self._spent - before) * total / done if done >= min(_ENOUGH, total) else self._spent
+        if expected > most:
             raise UserError(
                 f"the calls would cost about {expected:,.2f}, more than --max-cost {most:,.2f};"
-                f" {done:,} of {total:,} are done, cost {self._spent:,.2f}, and are kept",
+                f" {done:,} of {total:,} are done, cost {self._spent - before:,.2f}, and are kept",
                 value=most,
                 remedy="raise --max-cost, judge fewer rows (`sources`, `limit`), or take a cheaper model",
             )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return (
+        "less than a minute"
+        if minutes < 1
+        else f"about {minutes} min"
+        if minutes < 120
+        else f"about {round(minutes / 60)} h"
+    )
+
+
+def spent(root: Path, keys: Iterable[str], engine: JudgeEngine) -> float:
+    """Return what the stored replies among `keys` cost, at the engine's price fields; failed calls are not stored."""
+    return sum(engine.cost(reply) for reply in stored(root, keys).values())
 
 
 def stored(root: Path, keys: Iterable[str]) -> Mapping[str, Reply]:

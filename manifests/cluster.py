@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from manifests.errors import Interrupted, UserError, missing_extra
 
@@ -29,12 +29,15 @@ _STORE: Final = 256 * 2**20
 class Tasks:
     """Tasks of a Ray cluster; Ray does a task again whose worker or node died."""
 
-    def __init__(self, address: str | None, workers: int | None, stopping: Callable[[], bool]) -> None:
+    cluster: ClassVar[bool] = True
+    """Its workers need not share a machine, nor its GPUs."""
+
+    def __init__(self, address: str | None, workers: int | None, stopping: Callable[[], bool], gpus: int = 0) -> None:
         try:
             self._ray = _import_ray()
         except ImportError as error:
             raise missing_extra("ray", "ray") from error
-        self._address, self._workers, self._stopping = address, workers, stopping
+        self._address, self._workers, self._stopping, self._gpus = address, workers, stopping, gpus
         self._mine = False
 
     def map(self, function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
@@ -44,7 +47,8 @@ class Tasks:
         user asks to stop.
         """
         ray = self._connected()
-        task = ray.remote(_call).options(max_retries=DEATHS - 1, num_cpus=1)
+        gpus = {"num_gpus": self._gpus} if self._gpus else {}
+        task = ray.remote(_call).options(max_retries=DEATHS - 1, num_cpus=1, **gpus)
         shared = ray.put(function)
         source = iter(parts)
         flying: deque[Any] = deque()

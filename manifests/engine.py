@@ -77,11 +77,13 @@ class Ray:
     """Address of a cluster, HOST:PORT or auto; left out, a Ray is started here for the time of the run."""
     workers: Annotated[int, Field(gt=0)] | None = None
     """Tasks at once; left out, one for each core of the cluster."""
+    gpus: Annotated[int, Field(ge=0)] = 0
+    """GPUs of each task: as many as the judge's `tensor_parallel`, where a judge is asked on the cluster."""
 
     @contextmanager
     def open(self, stopping: Callable[[], bool] = lambda: False) -> Iterator[Engine]:
         """Give an engine that connects on first use; raises UserError when the package `ray` is missing."""
-        engine = Tasks(self.address, self.workers, stopping)
+        engine = Tasks(self.address, self.workers, stopping, self.gpus)
         try:
             yield engine
         finally:

@@ -154,7 +154,8 @@ class VllmSession:
             # What an earlier question left behind, when its asker turned away, is not among `asked`.
             found = [(asked.pop(i), said) for i, said in answer["replies"] if i in asked]
             self._send(number, waiting[number], len(found), what, seeded, asked)
-            seconds = float(answer["seconds"]) / max(1, len(answer["replies"]))
+            # The engines share one machine, and so its time.
+            seconds = float(answer["seconds"]) / max(1, len(answer["replies"])) / len(self._replicas)
             yield [_reply(call.key, said, seconds) for call, said in found]
 
     def _send(

@@ -34,10 +34,18 @@ class Vllm:
     kind: ClassVar[str] = "vllm"
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
-    spread: ClassVar[bool] = True
     paths: ClassVar[frozenset[str]] = frozenset({"model", "adapter"})
     inert: ClassVar[frozenset[str]] = frozenset(
-        {"chunk", "gpu_memory_utilization", "tensor_parallel", "replicas", "threads", "start_seconds", "price_hour"}
+        {
+            "chunk",
+            "gpu_memory_utilization",
+            "price_hour",
+            "replicas",
+            "spread",
+            "start_seconds",
+            "tensor_parallel",
+            "threads",
+        }
     )
 
     model: str
@@ -60,6 +68,8 @@ class Vllm:
     """GPUs that share one copy of the model."""
     replicas: Annotated[int, Field(ge=1)] = 1
     """Copies of the model that answer side by side, on `tensor_parallel` GPUs each."""
+    spread: bool | None = None
+    """Load the model in every worker of the job's engine; left out, on a cluster (`engine: ray`) alone."""
     threads: Annotated[int, Field(ge=1)] = 1
     """OpenMP threads of the CPU engine."""
     start_seconds: Annotated[float, Field(gt=0)] = 1200.0

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from manifests.cluster import Tasks
+from manifests.engine import Ray
 from manifests.errors import Interrupted, UserError
 from tests.manifests.test_engine import fail_at_three, square
 
@@ -84,6 +85,14 @@ def test_a_cluster_has_two_parts_in_flight_for_each_core(monkeypatch, workers, w
     assert list(engine.map(square, range(20))) == [n * n for n in range(20)]
     assert ray.most == window
     assert ray.options_given == {"max_retries": 2, "num_cpus": 1}
+
+
+def test_the_tasks_of_a_cluster_take_the_gpus_that_the_job_gives_them(monkeypatch):
+    ray = FakeRay()
+    monkeypatch.setattr("manifests.cluster._import_ray", lambda: ray)
+    with Ray(gpus=2).open() as engine:
+        assert list(engine.map(square, [3])) == [9]
+    assert ray.options_given == {"max_retries": 2, "num_cpus": 1, "num_gpus": 2}
 
 
 def test_a_cluster_s_error_is_the_function_s_and_what_is_in_flight_is_cancelled(monkeypatch):
