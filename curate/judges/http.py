@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 MAX_BODY: Final = 4 * 1024 * 1024
 MAX_WAIT: Final = 60.0
+_PIECE: Final = 64 * 1024
 _AGAIN: Final = frozenset({408, 425, 429})
 Check = Callable[[dict[str, Any]], object]
 """Raises ValueError for an answer that holds nothing to be used."""
@@ -89,11 +90,11 @@ class Client:
             self.stop.wait(min(delay, MAX_WAIT))
 
     def _once(self, method: str, path: str, body: bytes | None, check: Check) -> dict[str, Any]:
-        connection = self._connection()
+        connection, deadline = self._connection(), time.monotonic() + self._timeout
         try:
             connection.request(method, self._base + path, body, self._headers)
             response = connection.getresponse()
-            data = response.read(MAX_BODY + 1)
+            data = _body(response, deadline)
         except ConnectionRefusedError as error:
             self._drop()
             raise Gone(0, f"connection refused ({self._host}:{connection.port})", again=True) from error
@@ -103,7 +104,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             self._drop()
             raise Fault(0, f"connection lost ({type(error).__name__}: {error})", again=True) from error
-        if response.will_close or not response.isclosed():  # the rest of a body that was not read, or cut off
+        if response.will_close or response.length or not response.isclosed():  # a body that is cut off, or too long
             self._drop()
         if response.status != http.client.OK:
             raise Fault(
@@ -112,6 +113,8 @@ class Client:
                 again=response.status in _AGAIN or response.status >= 500,
                 delay=retry_after(response.getheader("Retry-After"), time.time()),
             )
+        if len(data) > MAX_BODY:
+            raise Fault(0, f"malformed reply: more than {MAX_BODY >> 20} MiB", again=True)
         return _object(data, check)
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -143,10 +146,24 @@ def retry_after(header: str | None, now: float) -> float | None:
     return max(0.0, seconds)
 
 
+def _body(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Return the body, at most a piece more than `MAX_BODY`; raise TimeoutError when it is not all there in time."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= MAX_BODY and (part := response.read1(_PIECE)):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    if response.length == 0:
+        response.read()  # read1 leaves a response open that has been read to its end
+    return b"".join(parts)
+
+
 def _object(data: bytes, check: Check) -> dict[str, Any]:
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Fault(0, f"malformed reply: {_detail(data)}", again=True) from error
     if not isinstance(value, dict):
         raise Fault(0, f"malformed reply: {_detail(data)}", again=True)
@@ -164,6 +181,6 @@ def _detail(data: bytes) -> str:
         value = json.loads(data)
         inner = value.get("error", value.get("message", text)) if isinstance(value, dict) else text
         text = str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return " ".join(text.split())[:200] or "empty body"
