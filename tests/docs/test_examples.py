@@ -51,7 +51,12 @@ def project(tmp_path):
 
 
 def test_the_demo_and_the_examples_of_the_readme_are_there():
-    assert {path.name for path in EXAMPLES} == {*demo.JOBS, "alpaca-writing.yaml", "alpaca-factual.yaml"}
+    assert {path.name for path in EXAMPLES} == {
+        *demo.JOBS,
+        "alpaca-writing.yaml",
+        "alpaca-factual.yaml",
+        "two-by-two.yaml",
+    }
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
@@ -131,3 +136,17 @@ def test_the_jobs_on_the_pool_load_wherever_the_data_folder_is(tmp_path, name):
     assert len(job.compare) >= 3
     pooled = [source for source in job.sources if source.role == "generalist"]
     assert len({source.name for source in pooled}) == len(pooled) == 6
+
+
+def test_the_two_by_two_has_a_blend_of_each_kind_and_a_control_for_each_gate(tmp_path):
+    path = demo.PACKAGE / "examples" / "two-by-two.yaml"
+    for source in yaml_lines.load(path).value["sources"]:
+        (tmp_path / source["path"]).write_bytes(b"")
+    job = load_job(path, data=tmp_path, manifest=tmp_path / "out")
+    kinds = {"true-known", "true-new", "false-known", "false-new"}
+    assert kinds <= {recipe.name for recipe in job.mix}
+    assert len({recipe.where for recipe in job.mix if recipe.name in kinds}) == 4
+    control = {recipe.like: recipe.name for recipe in job.mix if recipe.kind == "random_drop"}
+    assert set(control) == {"not-false", "not-new"}
+    assert set(control.items()) <= set(job.compare)
+    assert next(c for c in job.curate if c.kind == "familiarity").model.model == job.train.base
