@@ -17,6 +17,7 @@ from curate.inquiry import Inquiry
 from curate.interview import Case, Desk, Interview, Literate, Reasoning, Rehearsal
 from curate.judges import ABSTAINED, JudgeEngine, Menu
 from curate.opinion import Opinion, Policy, remarked
+from curate.probe import probe
 from curate.prompt import VERDICT, Prompt
 from curate.remedy import DefectMenu, Extra
 from curate.step import JUDGES, Scored
@@ -83,6 +84,8 @@ class Judge:
     """Judge only rows that an earlier step kept with one of these remarks, such as `conflict`; others abstain."""
     truth: str | None = None
     """Key of meta that is true where a row is wrong: the judge never sees it, its measured quality is reported."""
+    probes: Annotated[int, Field(ge=0)] = 0
+    """Instructions that are judged with answers that say nothing, ten each: how many pass is told as the quality."""
     min_label_mass: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Least probability of the labels together; below it the verdict is `failed`."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -136,7 +139,7 @@ class Judge:
         when the engine cannot start or dies (finished calls stay stored), Interrupted when the user asked to stop.
         """
         with Inquiry(self.judge, self._menus(), context) as inquiry:
-            return self._judged(samples, inquiry)
+            return replace(self._judged(samples, inquiry), quality=self._probed(samples, inquiry))
 
     def pending(self, samples: pl.DataFrame, context: Context) -> int:
         """Return how many calls can be named now that have no finished answer in the cache; 0 means that all is done.
@@ -149,6 +152,7 @@ class Judge:
         with Inquiry(self.judge, self._menus(), context) as inquiry:
             rehearsal = Rehearsal(inquiry, context.root)
             self._judged(samples, rehearsal)
+            self._probed(samples, rehearsal)
             return len(rehearsal.missing)
 
     @property
@@ -208,6 +212,14 @@ class Judge:
         found = {case.sample_id: got for case, got in zip(cases, self._checked(interview, cases), strict=True)}
         wrong = [case for case in cases if self._word(found[case.sample_id].opinion) == "wrong"]
         return self._scored(samples, found, self._extras(interview, wrong))
+
+    def _probed(self, samples: pl.DataFrame, desk: Desk) -> pl.DataFrame | None:
+        """Return how often answers that say nothing pass; None when the job asks for no probe."""
+        if not self.probes:
+            return None
+        plain = replace(self, defects=(), repair=0)
+        asked = samples.filter(self._asked(samples))
+        return probe(lambda rows: plain._judged(rows, desk).verdicts, asked, self.probes, self.name)
 
     def _checked(self, interview: Interview, cases: Sequence[Case]) -> list[Checked]:
         if self.mode == "whole":

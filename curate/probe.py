@@ -30,7 +30,7 @@ MASTER_KEYS: Final = (
 """Responses that answer nothing, whatever the instruction."""
 MEASURED_ON: Final = "master-keys"
 METRIC: Final = "false_pass_rate"
-Judged = Callable[[pl.DataFrame], pl.DataFrame]
+Judged = Callable[[pl.DataFrame], pl.DataFrame | None]
 """Rows as a judge gets them -> `schema.VERDICTS`, one per row."""
 
 
@@ -43,9 +43,9 @@ def probe(judged: Judged, samples: pl.DataFrame, n: int, name: str, seed: int = 
     The choice depends on the seed and the prompts, not on row order. Costs one verdict per instruction and text.
     """
     rows = probes(samples, n, seed)
-    if rows.is_empty():
+    verdicts = None if rows.is_empty() else judged(rows)
+    if verdicts is None:
         return schema.frame([], schema.QUALITY)
-    verdicts = judged(rows)
     found = rows.select("sample_id", "response").join(verdicts, on="sample_id", how="left", validate="1:1")
     passed = found.filter(pl.col("label") == "correct")
     low, high = wilson(passed.height, found.height)

@@ -6,8 +6,13 @@ import polars as pl
 import pytest
 from scipy.stats import binomtest
 
+from curate.judge import Judge
+from curate.judges.openai import OpenAI
+from curate.judges.replay import Replay
 from curate.probe import MASTER_KEYS, probe, probes
 from manifests import schema
+from manifests.component import Context
+from tests.curate.fake_server import PROBE, SURE, Action, FakeServer
 from tests.curate.judged import frame, numbered
 
 SAMPLES = numbered(12)
@@ -80,3 +85,46 @@ def test_what_failed_or_was_abstained_from_did_not_pass_and_is_counted():
 def test_no_instruction_gives_no_figure():
     assert probe(judged(lambda row: "wrong"), SAMPLES.clear(), 3, "j").is_empty()
     assert probe(judged(lambda row: "wrong"), SAMPLES, 0, "j").is_empty()
+
+
+def gullible(prompt, before, request):
+    """Pass each answer that is one of three words; be unsure of none."""
+    fooled = "Solution\n" in prompt or prompt == PROBE
+    return Action(SURE if fooled else {" correct": 0.1, " wrong": 0.8, " A": 0.9})
+
+
+def test_a_judge_asked_for_probes_tells_how_many_passed_and_scores_its_rows_as_ever(tmp_path):
+    with FakeServer(gullible) as server:
+        judge = Judge(judge=OpenAI(url=server.url, model="judge-1"), prompt="plain", probes=3)
+        context, plain = Context(root=tmp_path), Judge(judge=judge.judge, prompt="plain")
+        assert judge.pending(SAMPLES, context) == 12 + 3 * len(MASTER_KEYS)
+        found = judge.score(SAMPLES, context)
+        assert judge.pending(SAMPLES, context) == 0
+        asked = server.asked.total()
+        usual = plain.score(SAMPLES, context)
+        assert server.asked.total() == asked
+    assert found.scores.equals(usual.scores)
+    assert found.verdicts.equals(usual.verdicts)
+    assert usual.quality is None
+    row = found.quality.row(0, named=True)
+    assert (row["scorer"], row["value"], row["n"]) == ("judge", pytest.approx(3 / 30), 30)
+    assert row["note"] == "most often 'Solution': 3 of 3"
+
+
+def test_probes_are_of_the_rows_that_are_judged_and_ask_for_no_defect(tmp_path):
+    mixed = pl.concat([SAMPLES, frame([("q", "a")]).with_columns(source=pl.lit("other"))])
+    with FakeServer(gullible) as server:
+        fields = {"prompt": "plain", "sources": ("other",), "defects": ("fact", "logic")}
+        judge = Judge(judge=OpenAI(url=server.url, model="judge-1"), probes=5, **fields)
+        found = judge.score(mixed, Context(root=tmp_path))
+        prompts = [prompt for prompt in server.asked if prompt != PROBE]
+    assert found.quality["n"].to_list() == [len(MASTER_KEYS)]
+    assert sum("Question: q" in prompt for prompt in prompts) == 1 + len(MASTER_KEYS)
+    assert len(prompts) == 1 + len(MASTER_KEYS) + 1, "the row, its probes, and the row's defect"
+
+
+def test_a_judge_without_a_word_on_the_probes_passes_none_and_says_so(tmp_path):
+    (tmp_path / "v.jsonl").write_text('{"content_id": "x", "p_error": 0.5}\n')
+    judge = Judge(judge=Replay(path=str(tmp_path / "v.jsonl")), probes=2)
+    row = judge.score(SAMPLES, Context(root=tmp_path)).quality.row(0, named=True)
+    assert (row["value"], row["note"]) == (0.0, f"{2 * len(MASTER_KEYS)} abstained")
