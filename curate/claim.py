@@ -11,6 +11,8 @@ from curate.sentence import sentences
 MOST: Final = 40
 """Claims of one response that are looked at."""
 MOST_WORDS: Final = 60
+LONGEST_QUESTION: Final = 300
+"""Characters of the longest prompt that is one question."""
 _FEWEST_WORDS: Final = 3
 _SHORT_ANSWER: Final = 8
 _INVENTED: Final = re.compile(
@@ -30,14 +32,20 @@ _PERSONAL: Final = re.compile(r"(?i)\b(?:i|i'm|i've|my|me|you|your|we|our|us|let
 _HEDGED: Final = re.compile(
     r"(?i)\b(?:may|might|could|would|should|perhaps|probably|possibly|if|imagine|suppose|think|believe|feel)\b"
 )
+_QUOTED: Final = re.compile(r"(?i)\b(?:false|untrue|incorrect|not true|wrong|myth|fact that|said to|claims?|claimed)\b")
 _STATED: Final = re.compile(
     r"(?i)\b(?:is|are|was|were|has|have|had|became|becomes|did|does|wrote|won|lies|lived|died|born|invented|discovered"
-    r"|\w{3,}ed)\b"
+    r"|(?-i:[a-z]{3,}ed))\b"
 )
 _FACTUAL: Final = re.compile(r"\d|(?<=[\w,;] )[\"“]?[A-Z][\w'’-]+|^[\"“]?[A-Z][\w'’-]+ [A-Z]")
 _PRONOUN: Final = re.compile(r"^(?:(He|She|It|They|This)|(His|Her|Its|Their))\b")
 _NAME: Final = re.compile(
     r"[\"“]?[A-Z][\w.'’-]*(?:[ -](?:of|the|de|la|le|von|van|du|del|da|[A-Z0-9][\w.'’-]*))*(?<! of)(?<! the)[\"”]?"
+)
+_INITIAL: Final = re.compile(r"\b[A-Z]\.$")
+_ASKS: Final = re.compile(
+    r"(?i)(?:what|who|whom|whose|where|when|which|how|in (?:what|which)|on (?:what|which)|name|identify|find|give|state"
+    r"|tell|determine|provide|list|answer)\b"
 )
 _OPENERS: Final = frozenset({
     "the", "a", "an", "in", "on", "at", "for", "from", "by", "as", "it", "he", "she", "they", "this", "that",
@@ -68,7 +76,7 @@ def claims_of(prompt: str, response: str) -> list[Claim]:
     if _INVENTED.search(prompt) or _GIVEN.search(prompt):
         return []
     answer = response.strip()
-    if len(answer.split()) <= _SHORT_ANSWER and "\n" not in answer and not _STATED.search(answer):
+    if _short(answer):
         question = _question(prompt)
         return [Claim(answer, f"{question} {answer}", question)] if question and answer else []
     topic = _topic(prompt)
@@ -81,11 +89,18 @@ def claims_of(prompt: str, response: str) -> list[Claim]:
     return found
 
 
+def _short(answer: str) -> bool:
+    """Return whether a response is a few words that answer, not a sentence that states."""
+    sentence = any(pattern.search(answer) for pattern in (_STATED, _PERSONAL, _HEDGED))
+    return len(answer.split()) <= _SHORT_ANSWER and "\n" not in answer and not sentence
+
+
 def names_of(text: str) -> list[str]:
     """Return the runs of capitalised words in a text, without a word that only begins a sentence."""
     found = []
     for match in _NAME.finditer(text):
         name = match[0].strip('"“”')
+        name = name.rstrip(".") if _INITIAL.search(name) is None else name
         first, _, rest = name.partition(" ")
         if first.lower() in _OPENERS:
             name = rest if rest[:1].isupper() else ""
@@ -102,6 +117,7 @@ def _checkable(sentence: str) -> bool:
         and _STATED.search(sentence) is not None
         and _FACTUAL.search(sentence) is not None
         and _PERSONAL.search(sentence) is None
+        and _QUOTED.search(sentence) is None
         and _HEDGED.search(sentence) is None
     )
 
@@ -109,7 +125,8 @@ def _checkable(sentence: str) -> bool:
 def _question(prompt: str) -> str:
     """Return the prompt where it is one question or one request for a fact, else an empty text."""
     lines = [line.strip() for line in prompt.splitlines() if line.strip()]
-    return lines[0] if len(lines) == 1 and len(lines[0]) <= 300 else ""
+    asks = len(lines) == 1 and len(lines[0]) <= LONGEST_QUESTION and (_ASKS.match(lines[0]) or lines[0].endswith("?"))
+    return lines[0] if asks else ""
 
 
 def _topic(prompt: str) -> str:

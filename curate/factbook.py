@@ -14,6 +14,8 @@ from curate.relation import CONTAINERS, FUNCTIONAL, LONGEST, PLACES, Mention, as
 
 _ASIDE: Final = re.compile(r"\s*\([^)]*\)\s*$")
 _SPLIT: Final = re.compile(r"\s+")
+LONG_TITLE: Final = 3
+"""Words of a title, articles left out, that names one work."""
 _LEVELS: Final = 4
 _SAME: Final = (
     frozenset({"united states of america", "united states", "usa", "us", "u.s", "u.s.a", "america"}),
@@ -100,7 +102,7 @@ class Factbook:
         if match is not None:
             return Found("support", relation, subject, match, known, ids)
         other = next((name for name in names if name in self._ranges[relation]), None)
-        if other is None or relation not in self.functional or other == subject:
+        if other is None or relation not in self.functional or other == subject or _ambiguous(relation, subject):
             return None
         if any(self._compatible(relation, other, name) for name in right):
             return None
@@ -127,6 +129,11 @@ class Factbook:
         for _ in range(_LEVELS):
             reached |= {holder for place in reached for holder in self._holders.get(place, ())}
         return larger in reached or any(larger in group and not group.isdisjoint(reached) for group in _SAME)
+
+
+def _ambiguous(relation: str, subject: str) -> bool:
+    """Return whether several works may have this title: few words are seldom one author's alone."""
+    return relation == "author" and len(subject.split()) < LONG_TITLE
 
 
 def _names(text: str, at: str) -> Iterator[str]:

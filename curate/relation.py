@@ -46,7 +46,7 @@ _DATE: Final = r"(?:on [A-Z]?\w+ \w+,? \d{4},? |in \d{4},? |[a-z]+ )?"
 _MID: Final = r"(?P<mid>[^,;:()]{2,60}?)"
 CUES: Final[tuple[Cue, ...]] = (
     _cue("capital", "mS-O", rf"\b[Tt]he capital(?: city)? of (?:the )?{_MID} is (?:the city of )?"),
-    _cue("capital", "O-S", rf" is the (?:current |official )?capital(?: city)? of {_THE}"),
+    _cue("capital", "O-S", rf"(?:,| is) the (?:\w+ )?capital(?: city)?(?: and \w+ \w+)? of {_THE}"),
     _cue("capital", "S-O", r"'s? capital(?: city)? is (?:the city of )?"),
     _cue("place of birth", "S-O", rf" was born {_DATE}{_IN}"),
     _cue("place of death", "S-O", rf" died {_DATE}{_IN}"),
@@ -65,6 +65,9 @@ CUES: Final[tuple[Cue, ...]] = (
     _cue("atomic number", "S-O", r" has (?:an|the) atomic number (?:of )?"),
     _cue("chemical symbol", "mS-O", rf"\b[Tt]he (?:chemical |atomic )?symbol (?:of|for) {_MID} is "),
     _cue("chemical symbol", "S-O", r" has the (?:chemical |atomic )?symbol (?:of )?"),
+    _cue("chemical symbol", "S-O", r" is an? (?:\w+ )*element with (?:the )?(?:\w+ )?symbol (?:of )?"),
+    _cue("atomic number", "S-O", r" is an? (?:\w+ )*element with (?:the (?:\w+ )?symbol \w+ and )?(?:an |the )?"
+         r"atomic number (?:of )?"),
     _cue("founded by", "S-O", r" was (?:founded|established) (?:in \d{4} )?by "),
     _cue("founded by", "O-S", r" (?:is|was) the (?:co-)?founder of "),
     _cue("developer", "S-O", r" (?:is|was) developed by "),

@@ -8,7 +8,7 @@ from typing import Final
 LONGEST: Final = 600
 """Characters of the longest sentence; longer runs are cut at a space."""
 STOP: Final = frozenset({
-    "a", "an", "the", "and", "or", "but", "nor", "so", "yet", "of", "in", "on", "at", "to", "by", "for", "from",
+    "a", "an", "the", "and", "or", "but", "so", "yet", "of", "in", "on", "at", "to", "by", "for", "from",
     "with", "as", "into", "onto", "than", "that", "this", "these", "those", "it", "its", "is", "are", "was", "were",
     "be", "been", "being", "am", "has", "have", "had", "having", "do", "does", "did", "doing", "will", "would",
     "shall", "should", "can", "could", "may", "might", "must", "he", "she", "they", "we", "i", "you", "his", "her",

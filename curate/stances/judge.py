@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from curate.evidence import Lesson
 from curate.inquiry import Inquiry
-from curate.judges import OK, Call, JudgeEngine, Menu, Reply
+from curate.judges import ABSTAINED, OK, Call, JudgeEngine, Menu, Reply
 from curate.prompt import load_prompt, nonce, render
 from curate.stances import Pair, Read, Stance
 from curate.step import JUDGES
@@ -60,6 +60,8 @@ class Asked:
         return Read(tuple(self._stance(replies[call.key]) for call in calls))
 
     def _stance(self, reply: Reply) -> Stance:
+        if reply.status == ABSTAINED:
+            return Stance("neither", why=reply.why or "")
         if reply.status != OK or reply.probabilities is None:
             return Stance(None, why=reply.why or "the judge gave no probabilities")
         if reply.mass < max(self.min_label_mass, 1e-12):

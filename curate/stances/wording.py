@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
@@ -13,28 +12,46 @@ from curate.stances import NEITHER, REFUTE, SUPPORT
 
 LEAST_SHARED: Final = 3
 """Fewest content words that claim and evidence must share, in one order, for a difference to refute."""
+ROOM: Final = 3.0
+"""Words that may stand between those of a claim that is borne out, as a multiple of the claim's."""
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
+_UNIQUE: Final = re.compile(
+    r"(?i)\b(?:born|died|capital|currency|only|first|second|third|last|largest|biggest|smallest|longest|shortest"
+    r"|tallest|highest|deepest|oldest|youngest|author|wrote|written|composed|directed|director|painted|invented"
+    r"|discovered|founded|founder|located|headquartered|symbol)\b"
+)
 _YEAR: Final = re.compile(r"1[0-9]{3}|20[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The content words of a sentence: stems in their order, and which are names and numbers."""
+    """The content words of a sentence: stems in their order, which are names, and their places among all words."""
 
     stems: tuple[str, ...]
     named: tuple[bool, ...]
+    place: tuple[int, ...]
     negated: bool
+    unique: bool
+    """Whether it speaks of something of which there is one only: a birth, a capital, the first, the largest."""
 
     @property
     def numbers(self) -> frozenset[str]:
         """The numbers, without separators of thousands."""
         return frozenset(word for word in self.stems if _NUMBER.fullmatch(word))
 
+    def apart(self, begin: int, end: int) -> bool:
+        """Return whether the words from `begin` to `end` are a whole name: not a part of a longer one."""
+        whole = self.place[end - 1] - self.place[begin] == end - begin - 1 and all(self.named[begin:end])
+        before = begin > 0 and self.named[begin - 1] and self.place[begin] - self.place[begin - 1] == 1
+        after = end < len(self.stems) and self.named[end] and self.place[end] - self.place[end - 1] == 1
+        return whole and not before and not after
+
 
 def worded(text: str) -> Wording:
     """Return the wording of a sentence; a word counts as a name when it is capitalised but not the first one."""
     stems: list[str] = []
     named: list[bool] = []
+    place: list[int] = []
     for i, word in enumerate(tokens(text)):
         low = word.lower()
         if low in STOP or low in NEGATIONS or low.endswith("n't"):
@@ -42,38 +59,35 @@ def worded(text: str) -> Wording:
         number = _NUMBER.fullmatch(word) is not None
         stems.append(word.replace(",", "") if number else stem(word))
         named.append(not number and word[0].isupper() and i > 0)
-    return Wording(tuple(stems), tuple(named), negated(text))
+        place.append(i)
+    return Wording(tuple(stems), tuple(named), tuple(place), negated(text), _UNIQUE.search(text) is not None)
 
 
 def compared(claim: Wording, evidence: Wording, elsewhere: frozenset[str] = frozenset()) -> str:
     """Return `support`, `refute` or `neither`: only what the words alone make plain.
 
-    Support: every content word of the claim stands in the sentence, in the same order, negated alike. Refute: the same
-    but for one number of a kind, or one name, that stands in the place of another; or but for a negation. `elsewhere`
-    holds the stems of the rest of the passage: a word that stands there refutes nothing.
+    Support: every content word of the claim stands in the sentence, in the same order, negated alike. Refute: the
+    sentence begins with the same words, a name among them, without a word between, but for one number, or one name of
+    something unique, in the place of another; or the same words with a negation more. `elsewhere` holds the stems of
+    the rest of the passage: a word that stands there refutes nothing.
     """
     common = set(claim.stems) & set(evidence.stems)
     if len(common) < LEAST_SHARED or len(common) < 0.5 * len(set(claim.stems)):
         return NEITHER
-    blocks = [
-        block
-        for block in SequenceMatcher(None, claim.stems, evidence.stems, autojunk=False).get_opcodes()
-        if block[0] != "insert"
-    ]
-    changed = [block for block in blocks if block[0] != "equal"]
-    if not changed:
-        return SUPPORT if claim.negated == evidence.negated else _denied(blocks)
-    if len(changed) == 1 and changed[0][0] == "replace" and claim.negated == evidence.negated:
-        _, a, b, c, d = changed[0]
-        shared = len(claim.stems) - (b - a)
-        if shared >= LEAST_SHARED and _swapped(claim, (a, b), evidence, (c, d), elsewhere):
-            return REFUTE
+    blocks = SequenceMatcher(None, claim.stems, evidence.stems, autojunk=False).get_opcodes()
+    inner = [block for block in blocks if block[0] in ("replace", "delete")]
+    between = [block[4] - block[3] for block in blocks if block[0] == "insert" and 0 < block[1] < len(claim.stems)]
+    if not inner and claim.negated == evidence.negated:
+        return SUPPORT if sum(between) <= ROOM * len(claim.stems) else NEITHER
+    if [block for block in blocks if block[0] == "insert" and block[1] < len(claim.stems)]:
+        return NEITHER
+    if not inner:
+        return REFUTE if len(claim.stems) == len(evidence.stems) else NEITHER
+    if len(inner) == 1 and inner[0][0] == "replace" and claim.negated == evidence.negated:
+        _, a, b, c, d = inner[0]
+        if len(claim.stems) - (b - a) >= LEAST_SHARED and any(claim.named[:a]):
+            return REFUTE if _swapped(claim, (a, b), evidence, (c, d), elsewhere) else NEITHER
     return NEITHER
-
-
-def _denied(blocks: Sequence[tuple[str, int, int, int, int]]) -> str:
-    """Return `refute` for the same words with a negation more, as long as they stand together."""
-    return REFUTE if len(blocks) == 1 else NEITHER
 
 
 def _swapped(
@@ -87,10 +101,9 @@ def _swapped(
         years = [_YEAR.fullmatch(word) is not None for word in (said[0], found[0])]
         return years[0] == years[1]
     return (
-        len(said) <= 3
-        and len(found) <= 3
-        and all(claim.named[slice(*mine)])
-        and all(evidence.named[slice(*theirs)])
+        claim.unique
+        and claim.apart(*mine)
+        and evidence.apart(*theirs)
         and not any(_alike(a, b) for a in said for b in found)
     )
 
