@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from curate.judges import OK, Call, Menu, Reply, Text, Writing, failed
-from curate.judges.http import Client, Fault, Gone
+from curate.judges import OK, Call, Menu, Reply, Text, Writing, failed, seed_of
+from curate.judges.http import Check, Client, Fault, Gone
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError
 
@@ -23,8 +23,26 @@ TOP: Final = 20
 """Alternatives asked for: the most that vLLM and others give by default."""
 _TOO_LONG: Final = ("maximum context", "context length", "max_model_len", "too long", "longer than")
 _REFUSED: Final = (401, 403, 404)
-Reader = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Body of an answer -> the fields of `Reply` that it holds; ValueError when it holds none."""
+_ENDS: Final = ("stop", "length")
+_CUT: Final = 16
+"""Bytes per token that no ordinary text has: above it the server did not read the whole prompt."""
+_WHOLE: Final = 1.02
+"""Most that the alternatives' probabilities may add up to: they are exponentials of rounded logarithms."""
+_LONG: Final = 4096
+"""Bytes of a prompt that a server may be tempted to cut."""
+
+
+class _Question(NamedTuple):
+    """How prompts are asked, and how the answers are read.
+
+    `asking`: prompt -> the fields of a request that say how it is to be answered. `check`: raises ValueError for a body
+    of another shape, which is asked for again. `read`: body -> the fields of `Reply` that it holds; ValueError when the
+    answer is not what was asked for, which asking again would not change.
+    """
+
+    asking: Callable[[str], Mapping[str, Any]]
+    check: Check
+    read: Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -141,27 +159,46 @@ class OpenAISession:
                 )
         try:
             body = self._probe()
-            for menu in self._menus:
-                read_probabilities(body, self._labels(menu))
         except Fault as fault:
             raise self._unusable(fault) from fault
+        try:
+            for menu in self._menus:
+                read_probabilities(body, self._labels(menu))
         except ValueError as error:
             raise UserError(
                 "the server returns no token probabilities", value=self._judge.url, remedy=f"its reply: {error}"
             ) from error
+        written = _usage(body, "completion_tokens")
+        if written > 1:
+            raise UserError(
+                f"the server ignores max_tokens: it wrote {written} tokens where 1 was asked for",
+                value=self._judge.url,
+                remedy="every call would cost as much; turn off reasoning, or serve the model with vLLM",
+            )
 
     def ask(self, calls: Sequence[Call], menu: Menu) -> Iterator[list[Reply]]:
         """Yield replies as they come; raise UserError when the server can no longer be reached."""
-        labels = self._labels(menu)
-        return self._all(calls, self._reading, lambda body: {"probabilities": read_probabilities(body, labels)})
+        labels, reading = self._labels(menu), self._reading
+
+        def read(body: Mapping[str, Any]) -> dict[str, Any]:
+            return {"probabilities": read_probabilities(body, labels)}
+
+        return self._all(calls, _Question(lambda _: reading, read, read))
 
     def write(self, calls: Sequence[Call], how: Writing) -> Iterator[list[Reply]]:
         """Yield replies as they come; raise UserError when the server can no longer be reached."""
-        asked = {"max_tokens": how.max_tokens, "temperature": how.temperature, "n": how.n, "seed": how.seed}
-        request = {**asked, "stop": list(how.stop)} if how.stop else asked
-        return self._all(calls, request, lambda body: {"texts": read_texts(body, how.n)})
+        common: dict[str, Any] = {"max_tokens": how.max_tokens, "temperature": how.temperature}
+        if how.n > 1:
+            common["n"] = how.n
+        if how.stop:
+            common["stop"] = list(how.stop)
 
-    def _all(self, calls: Sequence[Call], request: Mapping[str, Any], read: Reader) -> Iterator[list[Reply]]:
+        def asking(prompt: str) -> dict[str, Any]:
+            return {**common, "seed": seed_of(how, prompt)} if how.temperature > 0.0 else common
+
+        return self._all(calls, _Question(asking, _texts, lambda body: {"texts": read_texts(body, how)}))
+
+    def _all(self, calls: Sequence[Call], question: _Question) -> Iterator[list[Reply]]:
         self._client.stop.clear()
         pool = ThreadPoolExecutor(self._judge.concurrency, thread_name_prefix="judge")
         waiting = iter(calls)
@@ -169,7 +206,7 @@ class OpenAISession:
         try:
             while True:
                 for call in waiting:
-                    running.add(pool.submit(self._answer, call, request, read))
+                    running.add(pool.submit(self._answer, call, question))
                     if len(running) >= 2 * self._judge.concurrency:
                         break
                 if not running:
@@ -182,10 +219,10 @@ class OpenAISession:
             self._client.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _answer(self, call: Call, request: Mapping[str, Any], read: Reader) -> Reply:
+    def _answer(self, call: Call, question: _Question) -> Reply:
+        request = self._request(call.prompt, question.asking(call.prompt))
         try:
-            body, seconds = self._client.timed_post(self._path, self._request(call.prompt, request), read)
-            said = read(body)
+            body, seconds = self._client.timed_post(self._path, request, question.check)
         except Gone as gone:
             raise UserError(
                 f"the judge's server cannot be reached any more ({gone}); finished calls are kept",
@@ -197,27 +234,30 @@ class OpenAISession:
                 raise self._unusable(fault) from fault
             long = fault.status in (400, 413, 422) and any(hint in fault.detail.lower() for hint in _TOO_LONG)
             return failed(call.key, f"too long: {fault}" if long else f"server: {fault}")
-        usage = body["usage"] if isinstance(body.get("usage"), dict) else {}
-        return Reply(
-            key=call.key,
-            status=OK,
-            finish=str(body["choices"][0].get("finish_reason")),
-            tokens_in=_count(usage.get("prompt_tokens")),
-            tokens_out=_count(usage.get("completion_tokens")),
-            seconds=seconds,
-            **said,
-        )
+        # What cannot be used was paid for all the same.
+        read, written = _usage(body, "prompt_tokens"), _usage(body, "completion_tokens")
+        size = len(call.prompt.encode("utf-8", "surrogatepass"))
+        if read and size > max(_LONG, _CUT * read):
+            why = f"too long: the server read {read} tokens of a prompt of {size} bytes: it cuts prompts"
+            return failed(call.key, why, tokens_in=read, tokens_out=written)
+        try:
+            said = question.read(body)
+        except ValueError as error:
+            return failed(call.key, f"malformed: {error}", tokens_in=read, tokens_out=written)
+        end = str(body["choices"][0].get("finish_reason") or "")
+        return Reply(key=call.key, status=OK, finish=end, tokens_in=read, tokens_out=written, seconds=seconds, **said)
 
     def _probe(self) -> dict[str, Any]:
         """Return a first answer; a server that refuses vLLM's own field is asked without it from then on."""
         prompt = "The sky is blue. Verdict:"
+        asked = self._reading if self._menus else {"max_tokens": 1, "temperature": 0}
         try:
-            return self._client.post(self._path, self._request(prompt, self._reading))
+            return self._client.post(self._path, self._request(prompt, asked))
         except Fault as fault:
             if fault.status not in (400, 422) or not self._extra:
                 raise
             self._extra = {}
-            return self._client.post(self._path, self._request(prompt, self._reading))
+            return self._client.post(self._path, self._request(prompt, asked))
 
     def _labels(self, menu: Menu) -> tuple[str, ...]:
         return tuple(label.strip() for label in menu.labels) if self._judge.chat else menu.labels
@@ -265,6 +305,10 @@ def read_probabilities(body: Mapping[str, Any], labels: Sequence[str]) -> tuple[
     if not pairs or any(math.isnan(value) or value > 0.01 for _, value in pairs):
         msg = f"not log-probabilities: {pairs[:3]!r}"
         raise ValueError(msg)
+    total = sum(math.exp(value) for _, value in pairs)
+    if total > _WHOLE:
+        msg = f"not log-probabilities: the alternatives' probabilities add up to {total:.3g}"
+        raise ValueError(msg)
     sums = [0.0] * len(labels)
     for token, value in pairs:
         hits = [i for i, label in enumerate(labels) if token and label.startswith(token)]
@@ -273,20 +317,44 @@ def read_probabilities(body: Mapping[str, Any], labels: Sequence[str]) -> tuple[
     return tuple(min(value, 1.0) for value in sums)
 
 
-def read_texts(body: Mapping[str, Any], n: int) -> tuple[Text, ...]:
-    """Return the n texts of a completion or chat completion; raise ValueError when they are not all there."""
+def read_texts(body: Mapping[str, Any], how: Writing) -> tuple[Text, ...]:
+    """Return the `how.n` texts of a completion or chat completion.
+
+    Raise ValueError when they are not all there, when one holds what should have ended it, and when one was ended by
+    anything but the model or its length: such as a filter.
+    """
+    said = _texts(body)
+    if len(said) != how.n:
+        msg = f"{len(said)} texts in place of {how.n} in {str(body)[:200]!r}"
+        raise ValueError(msg)
+    odd = next((end for _, end in said if end not in _ENDS), None)
+    if odd is not None:
+        msg = f"a text ended by {odd or 'nothing'!r}"
+        raise ValueError(msg)
+    unheard = next((stop for stop in how.stop for text, _ in said if stop in text), None)
+    if unheard is not None:
+        msg = f"a text that goes on after the stop {unheard!r}"
+        raise ValueError(msg)
+    return said
+
+
+def _texts(body: Mapping[str, Any]) -> tuple[Text, ...]:
+    """Return all texts of a body, in order; raise ValueError when it has none, or none in a choice."""
     try:
         choices = sorted(body["choices"], key=lambda choice: int(choice.get("index", 0)))
         said = [choice["text"] if "text" in choice else choice["message"]["content"] for choice in choices]
-        ends = [str(choice.get("finish_reason")) for choice in choices]
+        ends = [str(choice.get("finish_reason") or "") for choice in choices]
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         msg = f"no text in {str(body)[:200]!r}"
         raise ValueError(msg) from error
-    if len(said) != n or not all(isinstance(text, str) for text in said):
-        msg = f"{len(said)} texts in place of {n} in {str(body)[:200]!r}"
+    if not said or not all(isinstance(text, str) for text in said):
+        msg = f"no text in {str(body)[:200]!r}"
         raise ValueError(msg)
     return tuple(Text(text, end) for text, end in zip(said, ends, strict=True))
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+def _usage(body: Mapping[str, Any], name: str) -> int:
+    """Return a count of the body's `usage`, 0 where it is not told."""
+    usage = body.get("usage")
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Final
 from curate.judges.prompter import Prompter, Refusal
 
 _PR_SET_PDEATHSIG: Final = 1
+_ENDS: Final = ("stop", "length")
 _ADAPTER: Final = 1
 """Id of the one LoRA adapter that an engine may have."""
 EVERY: Final = 2.0
@@ -150,7 +151,9 @@ def _labels(output: Any, labels: Sequence[int]) -> dict[str, Any]:  # noqa: ANN4
 
 
 def _texts(output: Any) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput
-    return {"texts": [[item.text, str(item.finish_reason)] for item in output.outputs], **_counts(output)}
+    texts = [[item.text, str(item.finish_reason)] for item in output.outputs]
+    odd = next((end for _, end in texts if end not in _ENDS), None)
+    return {"why": f"malformed: a text ended by {odd!r}"} if odd else {"texts": texts, **_counts(output)}
 
 
 def _counts(output: Any) -> dict[str, Any]:  # noqa: ANN401 - vllm.RequestOutput

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from curate.inquiry import Inquiry
 from curate.judge import Judge
-from curate.judges import http
+from curate.judges import Reply, Writing, checked, http
 from curate.judges.openai import OpenAI, read_probabilities
 from manifests.component import Context, spec_of
 from manifests.errors import Interrupted, UserError
@@ -300,3 +302,140 @@ def test_a_proxy_variable_does_not_divert_the_calls(tmp_path, monkeypatch):
 
 def test_the_fake_servers_sure_answer_is_what_the_tests_assume():
     assert sum(SURE.values()) < 1.0
+
+
+def written(server: FakeServer, root: Path, how: Writing, prompts=("p",), **fields) -> list[Reply]:
+    settings = {"timeout": 5.0, "retries": 2, "backoff": 0.0} | fields
+    engine = OpenAI(url=server.url, model="judge-1", **settings)
+    with Inquiry(engine, (), Context(root=root)) as inquiry:
+        calls = [inquiry.call(prompt, how, prompt, prompt) for prompt in prompts]
+        replies = inquiry.write(calls, how)
+    return [replies[call.key] for call in calls]
+
+
+def saying(*texts: tuple[str, str]):
+    return lambda prompt, before, request: Action() if prompt == PROBE else Action(texts=texts)
+
+
+def requests(server: FakeServer) -> list[dict]:
+    return [r for r in server.requests if PROBE not in (r.get("prompt"), r.get("messages", [{}])[0].get("content"))]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_texts_are_read_with_their_ends_and_counted(tmp_path, chat):
+    with FakeServer(saying(("one", "stop"), ("two", "length"))) as server:
+        (reply,) = written(server, tmp_path, Writing(7, n=2, temperature=0.5, stop=("\n",)), chat=chat)
+    assert reply.texts == (("one", "stop"), ("two", "length"))
+    assert reply.tokens_in > 0
+    (request,) = requests(server)
+    assert {name: request[name] for name in ("max_tokens", "n", "temperature", "stop")} == {
+        "max_tokens": 7,
+        "n": 2,
+        "temperature": 0.5,
+        "stop": ["\n"],
+    }
+
+
+def test_each_prompt_has_a_seed_of_its_own_that_batch_and_run_do_not_change(tmp_path):
+    def seeds(root, how, prompts):
+        with FakeServer(saying(("one", "stop"))) as server:
+            written(server, root, how, prompts)
+            return {request["prompt"]: request.get("seed") for request in requests(server)}
+
+    warm = seeds(tmp_path / "1", Writing(7, temperature=0.5), ["a", "b", "c"])
+    assert len(set(warm.values())) == 3
+    assert all(0 <= seed < 2**31 for seed in warm.values())
+    assert seeds(tmp_path / "2", Writing(7, temperature=0.5), ["c", "a"]) == {name: warm[name] for name in "ac"}
+    assert seeds(tmp_path / "3", Writing(7, temperature=0.5, seed=1), ["a"])["a"] != warm["a"]
+    assert seeds(tmp_path / "4", Writing(7), ["a"]) == {"a": None}
+
+
+def test_no_request_holds_a_field_that_servers_ignore_in_silence(tmp_path):
+    with FakeServer(saying(("one", "stop"), ("two", "stop"))) as server:
+        statuses(judge_at(server), numbered(2), tmp_path / "1")
+        statuses(judge_at(server, chat=True), numbered(2), tmp_path / "2")
+        written(server, tmp_path / "3", Writing(7, n=2, stop=("x",), temperature=1.0))
+        names = {name for request in server.requests for name in request}
+    assert not [name for name in names if name.startswith("guided_")]
+    assert names <= {
+        "model", "prompt", "messages", "max_tokens", "temperature", "logprobs", "top_logprobs", "n", "seed", "stop",
+        "chat_template_kwargs",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("texts", "how", "why"),
+    [
+        ([("one", "stop")], Writing(7, n=2), "1 texts in place of 2"),
+        ([("one", "stop"), ("two", "stop")], Writing(7), "2 texts in place of 1"),
+        ([("yes\nand more", "length")], Writing(7, stop=("\n",)), "a text that goes on after the stop"),
+        ([("yes", "content_filter")], Writing(7), "a text ended by 'content_filter'"),
+        ([("", "tool_calls")], Writing(7), "a text ended by 'tool_calls'"),
+    ],
+)
+def test_what_a_server_ignores_or_withholds_fails_its_call_at_once(tmp_path, texts, how, why):
+    with FakeServer(saying(*texts)) as server:
+        (reply,) = written(server, tmp_path, how)
+    assert reply.status == "failed"
+    assert reply.why.startswith(f"malformed: {why}")
+    assert len(requests(server)) == 1
+    assert reply.tokens_in > 0, "what it cost is known"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": []}',
+        b'{"choices": [{"finish_reason": "stop"}]}',
+        b'{"choices": [{"text": null, "finish_reason": "stop"}]}',
+        b'{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}',
+        b'{"error": "overloaded"}',
+    ],
+)
+def test_a_body_without_text_is_asked_for_again_and_then_fails(tmp_path, body):
+    with FakeServer(lambda prompt, *_: Action() if prompt == PROBE else Action(body=body)) as server:
+        (reply,) = written(server, tmp_path, Writing(7))
+    assert reply.status == "failed"
+    assert "no text in" in reply.why
+    assert len(requests(server)) == 3
+
+
+def test_a_server_that_is_only_to_write_need_not_know_probabilities(tmp_path):
+    def script(prompt, before, request):
+        if "logprobs" in request:
+            return Action(status=400, body=b'{"error": "logprobs are not supported"}')
+        return Action(texts=[("one", "stop")])
+
+    with FakeServer(script) as server:
+        assert written(server, tmp_path, Writing(7))[0].status == "ok"
+
+
+def test_a_server_that_ignores_max_tokens_is_refused_at_the_start(tmp_path):
+    top = {"top_logprobs": [{" correct": -0.1}]}
+    said = {"choices": [{"text": "a b c", "logprobs": top}], "usage": {"prompt_tokens": 8, "completion_tokens": 340}}
+    body = json.dumps(said).encode()
+    with FakeServer(lambda *_: Action(body=body)) as server, pytest.raises(UserError, match=r"ignores max_tokens.*340"):
+        statuses(judge_at(server), numbered(1), tmp_path)
+
+
+def test_a_prompt_that_the_server_cut_is_not_judged(tmp_path):
+    # The fake server says that it read 11 tokens, whatever it was sent.
+    with FakeServer() as server:
+        samples = frame([("q", "short"), ("q", "word " * 1000)])
+        found = statuses(judge_at(server), samples, tmp_path)
+    assert found["short"]["status"] == "ok"
+    assert found["word " * 1000]["status"] == "failed"
+    assert "the server read 11 tokens of a prompt of 50" in found["word " * 1000]["why"]
+
+
+def test_probabilities_that_add_up_to_more_than_one_are_none():
+    with pytest.raises(ValueError, match=r"add up to 1\.3"):
+        read_probabilities(chat_body({" correct": 0.6, " wrong": 0.2, " other": 0.5}), LABELS)
+
+
+def test_a_failed_answer_keeps_the_tokens_that_it_cost():
+    reply = Reply(key="k", status="ok", probabilities=(0.9, 0.9), tokens_in=7, tokens_out=1)
+    bad = checked(reply)
+    assert (bad.status, bad.tokens_in, bad.tokens_out) == ("failed", 7, 1)
+    engine = OpenAI(url="http://h", model="m", price_in=1e6, price_out=2e6)
+    assert engine.cost(bad) == pytest.approx(9.0)
