@@ -27,7 +27,7 @@ def baselines(
 ) -> list[Rival]:
     """Return the predictors of `rows` (columns prompt, response); none with fewer than two groups or one class.
 
-    `majority` gives each row the share of wrong rows among the others' groups; `length` knows how long prompt and
+    `majority` gives every row the share of wrong rows; `length` knows how long prompt and
     response are, `prompt` the words of the prompt alone, `words` those of both (1-2-grams by tf-idf; logistic
     regression with penalty 1). Word weights are counted over all rows, labels are not. Each flags rows from the base
     rate on: at one half, a set with few wrong rows would leave it none. The result does not depend on row order but
@@ -40,13 +40,13 @@ def baselines(
     fold = np.array([places[group] for group in groups], np.int64)
     none = np.zeros((rows.height, 0))
     designs: dict[str, Callable[[], Design]] = {
-        "majority": lambda: Design.of(none),
         "length": lambda: Design.of(_lengths(rows)),
         "prompt": lambda: with_words(none, [rows["prompt"]]),
         "words": lambda: with_words(none, [rows["prompt"], rows["response"]]),
     }
     rate = float(wrong.mean())
-    return [Rival(name, _unseen(make(), wrong, fold), rate) for name, make in designs.items()]
+    found = [Rival("majority", np.full(rows.height, rate), rate)]
+    return found + [Rival(name, _unseen(make(), wrong, fold), rate) for name, make in designs.items()]
 
 
 def _unseen(design: Design, wrong: NDArray[np.bool_], fold: Ints) -> Floats:
