@@ -93,11 +93,13 @@ class Judge:
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        words = [label.strip() for label in self._labels]
-        if len(set(words)) < len(words) or not all(words):
-            raise UserError("the labels must be different words", value=list(self._labels))
+        words = [label.strip() for label in self.labels]
+        if words[0] == words[1] or not all(words):
+            raise UserError("the two labels must be different words", value=self.labels)
+        if self.unsure is not None and self.unsure.strip() in {*words, ""}:
+            raise UserError("the third label must be a word that differs from the two `labels`", value=self.unsure)
         if self.defects and not (2 <= len({name.strip() for name in self.defects} - {""}) == len(self.defects)):
-            raise UserError("the classes of defects must be at least two different names", value=list(self.defects))
+            raise UserError("the classes of defects must be at least two different names", value=self.defects)
         if len(self.defects) > remedy.MOST:
             raise UserError(f"at most {remedy.MOST} classes of defects fit a menu", value=len(self.defects))
         idle = {
