@@ -121,8 +121,6 @@ def _fenced(text: str, start: int) -> bool:
     """Return whether what follows a bracket at `start` reads as `data-` or `/data-`."""
     at = 0
     for i in range(start, len(text)):
-        if _invisible(text[i]):
-            continue
         if at == 0 and (text[i].isspace() or text[i] in _SLASHES):
             continue
         for char in unicodedata.normalize("NFKD", text[i]).lower().translate(_CONFUSED):

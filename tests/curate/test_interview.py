@@ -216,6 +216,20 @@ def test_a_written_verdict_that_was_cut_off_in_the_word_fails(tmp_path):
     assert scores["status"].to_list() == [FAILED]
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("", "empty"),
+        (Text("correct", "content_filter"), "malformed: the text was ended by"),
+        (Text("It is corr", "length"), "truncated"),
+        ("maybe", "off the menu"),
+    ],
+)
+def test_a_written_verdict_that_cannot_be_read_says_why(tmp_path, said, why):
+    scores, _ = judged(tmp_path, Scripted(write_=lambda p, h: said), numbered(1), read="text")
+    assert scores["why"][0].startswith(why)
+
+
 def test_failures_of_the_engine_are_told_as_they_are_when_text_is_read(tmp_path):
     scores, _ = judged(tmp_path, Scripted(write_=lambda p, h: failed("", "too long")), numbered(1), read="text")
     assert scores["why"].to_list() == ["too long"]
