@@ -49,9 +49,8 @@ class Found:
 
 def name_key(name: str) -> str:
     """Return one spelling of a name: lower case, no article, quotes, end marks or remark in brackets."""
-    text = unicodedata.normalize("NFKC", _ASIDE.sub("", name)).casefold()
-    text = text.replace("’", "'").strip(" \t\"'“”.,;:!?*_")
-    return _SPLIT.sub(" ", text.removeprefix("the "))
+    text = unicodedata.normalize("NFKC", _ASIDE.sub("", name)).casefold().replace("’", "'")
+    return _SPLIT.sub(" ", text).strip(" \"'“”.,;:!?*_").removeprefix("the ")
 
 
 class Factbook:

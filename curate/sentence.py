@@ -18,7 +18,7 @@ STOP: Final = frozenset({
 })  # fmt: skip
 """Function words: they neither find evidence nor make a difference between two sentences."""
 NEGATIONS: Final = frozenset({
-    "not", "no", "never", "none", "nobody", "nothing", "neither", "nor", "without", "cannot", "n't", "isn't",
+    "not", "no", "never", "none", "nobody", "nothing", "neither", "nor", "cannot", "n't", "isn't",
     "aren't", "wasn't",
 })  # fmt: skip
 _SHORT: Final = frozenset({

@@ -76,18 +76,34 @@ def compared(claim: Wording, evidence: Wording, elsewhere: frozenset[str] = froz
         return NEITHER
     blocks = SequenceMatcher(None, claim.stems, evidence.stems, autojunk=False).get_opcodes()
     inner = [block for block in blocks if block[0] in ("replace", "delete")]
-    between = [block[4] - block[3] for block in blocks if block[0] == "insert" and 0 < block[1] < len(claim.stems)]
+    between = [i for b in blocks if b[0] == "insert" and 0 < b[1] < len(claim.stems) for i in range(b[3], b[4])]
     if not inner and claim.negated == evidence.negated:
-        return SUPPORT if sum(between) <= ROOM * len(claim.stems) else NEITHER
-    if [block for block in blocks if block[0] == "insert" and block[1] < len(claim.stems)]:
+        return NEITHER if len(between) > ROOM * len(claim.stems) or _numbered(claim, evidence, between) else SUPPORT
+    if any(block[0] == "insert" and block[1] < len(claim.stems) for block in blocks):
         return NEITHER
     if not inner:
         return REFUTE if len(claim.stems) == len(evidence.stems) else NEITHER
     if len(inner) == 1 and inner[0][0] == "replace" and claim.negated == evidence.negated:
         _, a, b, c, d = inner[0]
         if len(claim.stems) - (b - a) >= LEAST_SHARED and any(claim.named[:a]):
-            return REFUTE if _swapped(claim, (a, b), evidence, (c, d), elsewhere) else NEITHER
+            theirs = (c, _ended(evidence, c) if b == len(claim.stems) else d)
+            return REFUTE if _swapped(claim, (a, b), evidence, theirs, elsewhere) else NEITHER
     return NEITHER
+
+
+def _numbered(claim: Wording, evidence: Wording, between: list[int]) -> bool:
+    """Return whether a number stands between words of a claim that has numbers: which belongs to what is open."""
+    return bool(claim.numbers) and any(_NUMBER.fullmatch(evidence.stems[i]) for i in between)
+
+
+def _ended(evidence: Wording, begin: int) -> int:
+    """Return where the number or the whole name ends that begins there."""
+    end = begin + 1
+    while end < len(evidence.stems) and evidence.named[begin] and evidence.named[end]:
+        if evidence.place[end] - evidence.place[end - 1] > 1:
+            break
+        end += 1
+    return end
 
 
 def _swapped(
