@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MIGRATIONS: Final[Mapping[int, str]] = {
     2: "ALTER TABLE store.decisions ADD COLUMN detail VARCHAR",
     3: """ALTER TABLE store.verdicts ADD COLUMN repair VARCHAR;
+        ALTER TABLE store.strata ADD COLUMN samples BIGINT;
+        ALTER TABLE store.strata ADD COLUMN error_mass DOUBLE;
+        ALTER TABLE store.strata ADD COLUMN note VARCHAR;
         CREATE TABLE store.quality (
             stage VARCHAR NOT NULL, scorer VARCHAR NOT NULL, measured_on VARCHAR NOT NULL, metric VARCHAR NOT NULL,
             value DOUBLE, ci_low DOUBLE, ci_high DOUBLE, n BIGINT NOT NULL, note VARCHAR,

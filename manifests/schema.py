@@ -91,7 +91,10 @@ STRATA: Final[Schema] = {
     "requested": pl.Float64,  # rows asked for before rounding and caps
     "taken": pl.Int64,
     "repeats": pl.Int32,
-    "limited_by": pl.String,  # null | supply | where | rounding
+    "limited_by": pl.String,  # what kept taken below requested, null when nothing did
+    "samples": pl.Int64,  # distinct rows taken
+    "error_mass": pl.Float64,  # p_error x weight x repeats summed over the judged rows; null without one
+    "note": pl.String,  # what a budget or a marginal did here, null when nothing
 }
 RESULTS: Final[Schema] = {
     "run": pl.String,

@@ -77,8 +77,8 @@ CREATE TABLE store.members (
 );
 CREATE TABLE store.strata (
     stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, stratum VARCHAR NOT NULL, available BIGINT NOT NULL,
-    requested DOUBLE NOT NULL, taken BIGINT NOT NULL, repeats INTEGER NOT NULL, limited_by VARCHAR,
-    CHECK (isfinite(requested) AND taken >= 0 AND available >= 0)
+    requested DOUBLE NOT NULL, taken BIGINT NOT NULL, repeats INTEGER NOT NULL, limited_by VARCHAR, samples BIGINT,
+    error_mass DOUBLE, note VARCHAR, CHECK (isfinite(requested) AND taken >= 0 AND available >= 0)
 );
 CREATE TABLE store.runs (
     stage VARCHAR NOT NULL, run VARCHAR NOT NULL UNIQUE, blend VARCHAR NOT NULL, trainer VARCHAR NOT NULL,
@@ -141,7 +141,8 @@ CREATE OR REPLACE VIEW composition AS
     SELECT m.blend, s.source, m.role, s.task, sum(m.repeats)::BIGINT AS n_rows,
         sum(m.repeats) / sum(sum(m.repeats)) OVER (PARTITION BY m.blend) AS share
     FROM store.members m JOIN store.samples s USING (sample_id) GROUP BY m.blend, s.source, m.role, s.task;
-CREATE OR REPLACE VIEW strata AS SELECT blend, stratum, available, requested, taken, repeats, limited_by FROM store.strata;
+CREATE OR REPLACE VIEW strata AS
+    SELECT blend, stratum, available, requested, taken, repeats, limited_by, samples, error_mass, note FROM store.strata;
 CREATE OR REPLACE VIEW runs AS
     SELECT run, blend, trainer, base, seed, status, steps, tokens, seconds, peak_memory, content_id, note
     FROM store.runs;
@@ -332,11 +333,14 @@ COMMENT ON COLUMN composition.share IS 'Share of the blend''s rows, 0 to 1';
 COMMENT ON VIEW strata IS 'Requested against taken, per stratum of a blend';
 COMMENT ON COLUMN strata.blend IS 'name@seed';
 COMMENT ON COLUMN strata.stratum IS 'Name of the stratum';
-COMMENT ON COLUMN strata.available IS 'Rows that could be drawn';
+COMMENT ON COLUMN strata.available IS 'Rows that could be drawn, behind every gate';
 COMMENT ON COLUMN strata.requested IS 'Rows asked for, before rounding and caps';
-COMMENT ON COLUMN strata.taken IS 'Rows drawn';
-COMMENT ON COLUMN strata.repeats IS 'Repeats of each row';
-COMMENT ON COLUMN strata.limited_by IS 'What kept taken below requested, NULL when nothing did';
+COMMENT ON COLUMN strata.taken IS 'Rows drawn, with repeats';
+COMMENT ON COLUMN strata.repeats IS 'How often a row of it is shown at most';
+COMMENT ON COLUMN strata.limited_by IS 'What kept taken below requested, NULL when nothing did: supply, epoch cap, where, hallucination budget, unjudged, contamination, rounding or infeasible';
+COMMENT ON COLUMN strata.samples IS 'Distinct rows drawn';
+COMMENT ON COLUMN strata.error_mass IS 'Expected wrong rows drawn: sum of p_error x weight x repeats, NULL when no row has a p_error';
+COMMENT ON COLUMN strata.note IS 'What a budget or a marginal did here';
 COMMENT ON VIEW runs IS 'One fine-tuning of one blend';
 COMMENT ON COLUMN runs.run IS 'Name of the run';
 COMMENT ON COLUMN runs.blend IS 'Blend it was trained on';

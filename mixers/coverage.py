@@ -12,9 +12,11 @@ from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT
 from manifests.errors import UserError
-from mixers import draw
+from mixers import draw, recipe
 from mixers.cells import Space
+from mixers.place import assemble
 from mixers.quota import Fill, whole
+from mixers.supply import generalists
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
@@ -36,21 +38,16 @@ class Coverage:
 
     kind: ClassVar[str] = "coverage"
     version: ClassVar[int] = 1
+    inert: ClassVar[frozenset[str]] = recipe.INERT
 
-    name: str
-    """Name of the blend."""
+    name: recipe.Name
     rows: Annotated[int, Field(ge=0)] | None = None
     """Generalist rows; 0 gives a blend of specialist rows only."""
-    tokens: Annotated[int, Field(ge=1)] | None = None
-    """Generalist tokens (UTF-8 bytes / 4): rows are taken until the next would pass it."""
-    share: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Generalist share of all rows of the blend."""
-    where: str | None = None
-    """SQL predicate that generalist rows must satisfy; a row whose value is NULL (not judged) does not."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    """One blend is drawn for each."""
-    specialist_rows: Annotated[int, Field(ge=0)] | None = None
-    """Specialist rows; without it all."""
+    tokens: recipe.Tokens = None
+    share: recipe.Share = None
+    where: recipe.Where = None
+    seeds: recipe.Seeds = (0,)
+    specialist_rows: recipe.SpecialistRows = None
     target: str | None = None
     """Source or task whose rows say what the target looks like: a development set; without it all specialist rows."""
     encoder: str = "minilm"
@@ -61,10 +58,17 @@ class Coverage:
     """Seed of the clustering."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 follows the pool, 1 the target's need (a twentieth still follows the pool)."""
+    max_epochs: recipe.Epochs = 1
+    hallucination_budget: recipe.ErrorShare = None
+    task_budgets: recipe.TaskBudgets = None
+    over: recipe.Over = "drop"
+    unjudged: recipe.Unjudged = "refuse"
+    order: recipe.Order = "mixed"
+    controls: recipe.Controls = ()
 
     def __post_init__(self) -> None:
         """Refuse a recipe that does not say its size in exactly one unit."""
-        draw.check(self)
+        recipe.check(self)
 
     @property
     def space(self) -> Space:
@@ -75,16 +79,16 @@ class Coverage:
         """Return the blend of `seed`; `earlier` is not used."""
         specialist = draw.specialists(pool, self, seed)
         target = _counts(_target(pool, self.name, self.target))
-        found = draw.generalists(pool, self.where, "cell")
-        supply = draw.Supply(found.rows, {**dict.fromkeys(target, 0), **found.before})
-        given = _counts(pool.samples.join(specialist.members.select("sample_id"), on="sample_id", how="semi"))
-        fill, reasons = self._fill(supply.available, target, given)
-        order = draw.Draw(self.name, "generalist", seed)
-        generalist = draw.sized(order, self, supply, fill, (specialist.members.height, reasons))
-        return draw.assemble(self, seed, pool, [generalist, specialist])
+        terms = recipe.Terms.of(self, by="cell")
+        supply = generalists(pool, terms, seed).widened(tuple(target))
+        given = _counts(pool.samples[specialist.rows])
+        sampler = draw.Draw(terms, pool)
+        fill, reasons = self._fill(supply.available, target, given, self.max_epochs)
+        generalist = draw.sized(sampler, self, supply, fill, (specialist.shown, reasons))
+        return assemble(self, seed, pool, [generalist, specialist])
 
     def _fill(
-        self, available: Mapping[str, int], target: Mapping[str, int], given: Mapping[str, int]
+        self, available: Mapping[str, int], target: Mapping[str, int], given: Mapping[str, int], epochs: int
     ) -> tuple[Fill, dict[str, str]]:
         """Return what is asked of each cell, and each cell's reason."""
         pull = Fraction(str(self.strength)) * (1 - GENERALITY)
@@ -92,7 +96,8 @@ class Coverage:
         stock = {name: Fraction(n, max(1, sum(available.values()))) for name, n in available.items()}
         held = {name: Fraction(given.get(name, 0)) for name in available}
         weights = whole({name: pull * asked[name] + (1 - pull) * stock[name] for name in available})
-        fill = Fill(weights, available, {name: int(pull * n) for name, n in held.items()}, least=0)
+        caps = {name: n * epochs for name, n in available.items()}
+        fill = Fill(weights, caps, {name: int(pull * n) for name, n in held.items()}, least=0)
         rows = max(1, sum(given.values()))
         reasons = {
             name: f"{name}: target {float(asked[name]):.4f}, specialist {float(held[name] / rows):.4f}, "

@@ -39,6 +39,8 @@ class Pool:
     samples: pl.DataFrame
     target: pl.DataFrame
     select: Callable[[str], frozenset[str]]
+    contaminated: pl.DataFrame | None = None
+    """Generalist rows that decontamination dropped (source, task, n_tokens, licence), so that a blend can say so."""
 
 
 @runtime_checkable

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT
-from mixers import draw
-from mixers.cells import Space
-from mixers.quota import Fill, tempered
+from mixers import draw, recipe
+from mixers.quota import tempered
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
+    from mixers.cells import Space
     from mixers.mixer import Pool
 
 
@@ -24,47 +24,38 @@ class Proportional:
 
     kind: ClassVar[str] = "proportional"
     version: ClassVar[int] = 1
+    inert: ClassVar[frozenset[str]] = recipe.INERT
 
-    name: str
-    """Name of the blend."""
-    rows: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
-    """Generalist rows: 0 gives a blend of specialist rows only, `all` every row that passes `where`."""
-    tokens: Annotated[int, Field(ge=1)] | None = None
-    """Generalist tokens (UTF-8 bytes / 4): rows are taken until the next would pass it."""
-    share: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Generalist share of all rows of the blend."""
-    where: str | None = None
-    """SQL predicate that generalist rows must satisfy; a row whose value is NULL (not judged) does not."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    """One blend is drawn for each."""
-    specialist_rows: Annotated[int, Field(ge=0)] | None = None
-    """Specialist rows; without it all."""
-    by: Literal["source", "task", "cell"] = "source"
-    """What the strata are."""
+    name: recipe.Name
+    rows: recipe.Rows = None
+    tokens: recipe.Tokens = None
+    share: recipe.Share = None
+    where: recipe.Where = None
+    seeds: recipe.Seeds = (0,)
+    specialist_rows: recipe.SpecialistRows = None
+    by: recipe.By = "source"
     temperature: Annotated[float, Field(ge=1)] = 1.0
     """Weights are count^(1/temperature): 1 keeps the pool's proportions, higher ones even them out."""
-    encoder: str = "minilm"
-    """Embedding that `by: cell` needs (see `curate.embed`)."""
-    cells: Annotated[int, Field(ge=2, le=4096)] = 64
-    """Number of cells, for `by: cell`."""
-    cell_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the clustering, for `by: cell`."""
+    max_epochs: recipe.Epochs = 1
+    hallucination_budget: recipe.ErrorShare = None
+    task_budgets: recipe.TaskBudgets = None
+    over: recipe.Over = "drop"
+    unjudged: recipe.Unjudged = "refuse"
+    order: recipe.Order = "mixed"
+    controls: recipe.Controls = ()
+    encoder: recipe.Encoder = "minilm"
+    cells: recipe.Cells = 64
+    cell_seed: recipe.CellSeed = 0
 
     def __post_init__(self) -> None:
         """Refuse a recipe that does not say its size in exactly one unit."""
-        draw.check(self)
+        recipe.check(self)
 
     @property
     def space(self) -> Space | None:
         """The coverage space that the pool's cells must come from, None when none is needed."""
-        return Space(self.encoder, self.cells, self.cell_seed) if self.by == "cell" else None
+        return recipe.space_of(self)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""
-        specialist = draw.specialists(pool, self, seed)
-        supply = draw.generalists(pool, self.where, self.by)
-        fill = Fill(tempered(supply.available, self.temperature), supply.available)
-        reasons = {name: f"proportional: {name}" for name in fill.weights}
-        order = draw.Draw(self.name, "generalist", seed)
-        generalist = draw.sized(order, self, supply, fill, (specialist.members.height, reasons))
-        return draw.assemble(self, seed, pool, [generalist, specialist])
+        return draw.weighed(self, pool, seed, lambda counts: tempered(counts, self.temperature))

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT
 from manifests.errors import UserError
 from manifests.names import check_name
-from mixers import draw
-from mixers.quota import Fill
+from mixers import draw, recipe
+from mixers.place import assemble
+from mixers.stratum import stratify
+from mixers.supply import generalists
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
@@ -37,6 +41,8 @@ class RandomDrop:
     """One blend is drawn for each; `like` must have them."""
     match: Literal["total", "source", "cell"] = "total"
     """What stays as in `like`: only the number of rows, or that of each source or coverage cell too."""
+    max_epochs: recipe.Epochs = 1
+    order: recipe.Order = "mixed"
 
     def __post_init__(self) -> None:
         """Refuse a name that is not valid or a blend that is like itself."""
@@ -47,17 +53,18 @@ class RandomDrop:
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`, sized by `earlier['like@seed']`; raise UserError when there is none."""
         model = self._model(seed, earlier)
-        by = "role" if self.match == "total" else self.match
-        everything = draw.generalists(pool, None, by)
-        taken = model.members.filter(pl.col("role") == "generalist").join(everything.rows, on="sample_id")
-        quotas = dict(taken.group_by("stratum").len().iter_rows())
-        supply = draw.generalists(pool, self.where, by)
-        self._within(supply, quotas)
-        fill = Fill({name: quotas.get(name, 0) for name in supply.available}, supply.available)
-        reasons = dict.fromkeys(fill.weights, f"random drop, sized like {model.ref}")
-        order = draw.Draw(self.name, "generalist", seed, purpose="random_drop")
-        generalist = order.by_rows(supply, fill, taken.height, reasons)
-        return draw.assemble(self, seed, pool, [generalist, _specialists(pool, model)])
+        terms = recipe.Terms.of(self, by="role" if self.match == "total" else self.match)
+        supply = generalists(pool, terms, seed, purpose="random_drop")
+        rows, often = _rows(pool, model, "generalist")
+        strata = stratify(pool.samples[rows], terms.by)
+        counts = np.bincount(strata.codes, weights=often, minlength=len(strata.names)).astype(int).tolist()
+        quotas = {**dict.fromkeys(supply.names, 0), **dict(zip(strata.names, counts, strict=True))}
+        self._within(supply.available, quotas)
+        sampler = draw.Draw(terms, pool)
+        fill = sampler.fill(supply, {name: quotas[name] for name in supply.names})
+        reasons = dict.fromkeys(supply.names, f"random drop, sized like {model.ref}")
+        generalist = sampler.by_rows(supply, fill, int(often.sum()), reasons)
+        return assemble(self, seed, pool, [generalist, _specialists(pool, model)])
 
     def _model(self, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         found = {blend.seed: blend for blend in earlier.values() if blend.name == self.like}
@@ -77,22 +84,30 @@ class RandomDrop:
             )
         return found[seed]
 
-    def _within(self, supply: draw.Supply, quotas: Mapping[str, int]) -> None:
+    def _within(self, available: Mapping[str, int], quotas: Mapping[str, int]) -> None:
         """Raise UserError when a stratum to be matched holds too few rows behind this blend's own gate."""
         for name, quota in sorted(quotas.items()):
-            if quota > supply.available[name]:
+            held = available.get(name, 0) * self.max_epochs
+            if quota > held:
                 raise UserError(
-                    f"blend '{self.name}' cannot match '{self.like}': {name} holds {supply.available[name]} rows",
+                    f"blend '{self.name}' cannot match '{self.like}': {name} holds {held} rows",
                     value=quota,
                     remedy="loosen `where`, or set match: total",
                 )
 
 
+def _rows(pool: Pool, model: Blend, role: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places in the pool of the model's rows of a role, and how often each is shown."""
+    members = model.members.filter(pl.col("role") == role).select("sample_id", "repeats")
+    found = pool.samples.select("sample_id").with_row_index("place").join(members, on="sample_id").sort("place")
+    return found["place"].to_numpy().astype(np.int64), found["repeats"].to_numpy().astype(np.int64)
+
+
 def _specialists(pool: Pool, model: Blend) -> draw.Drawn:
     """Return the model's specialist rows as they were drawn, with their strata."""
-    members = (
-        model.members.filter(pl.col("role") == "specialist")
-        .join(pool.samples.select("sample_id", "source"), on="sample_id", how="left")
-        .select("sample_id", "role", pl.concat_str(pl.lit("specialist:"), "source").alias("stratum"), "reason")
-    )
-    return draw.Drawn(members, model.strata.filter(pl.col("stratum").str.starts_with("specialist:")))
+    rows, repeats = _rows(pool, model, "specialist")
+    strata = stratify(pool.samples.select("source")[rows], "source", prefix="specialist")
+    lines = model.strata.filter(pl.col("stratum").str.starts_with("specialist:"))
+    reasons = dict.fromkeys(strata.names, "specialist")
+    ones = np.ones(rows.size, dtype=np.float64)
+    return draw.Drawn("specialist", rows, strata.codes, strata.names, reasons, repeats, ones, lines)

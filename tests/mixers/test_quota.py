@@ -3,14 +3,14 @@
 import math
 from collections import Counter
 from fractions import Fraction
-from itertools import accumulate, islice
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests.errors import UserError
-from mixers.quota import Fill, apportion, requests, sequence, tempered, whole
+from mixers.quota import Fill, Schedule, apportion, requests, tempered, whole
 
 NAMES = "abcdef"
 
@@ -22,18 +22,19 @@ def fills(draw):
         {n: draw(st.sampled_from([0, 1, 1, 2, 5, 37, 1000])) for n in names},
         {n: draw(st.integers(0, 14)) for n in names},
         {n: draw(st.integers(0, 6)) for n in names},
-        draw(st.integers(0, 1)),
+        draw(st.integers(0, 3)),
     )
 
 
 def exact(fill, total):
     """Return each stratum's amount at the water level, found over the places where a stratum starts or ends."""
     live = [n for n, w in fill.weights.items() if w and fill.caps[n]]
+    least = {n: min(fill.least, fill.caps[n]) for n in live}
 
     def amounts(level):
-        return {n: min(fill.caps[n], max(fill.least, level * fill.weights[n] - fill.held[n])) for n in live}
+        return {n: min(fill.caps[n], max(least[n], level * fill.weights[n] - fill.held[n])) for n in live}
 
-    points = sorted({Fraction(fill.held[n] + r, fill.weights[n]) for n in live for r in (fill.least, fill.caps[n])})
+    points = sorted({Fraction(fill.held[n] + r, fill.weights[n]) for n in live for r in (least[n], fill.caps[n])})
     below = max((p for p in [Fraction(0), *points] if sum(amounts(p).values()) <= total), default=Fraction(0))
     short = total - sum(amounts(below).values())
     if short > 0:
@@ -43,17 +44,48 @@ def exact(fill, total):
     return amounts(below)
 
 
-@settings(deadline=None, max_examples=50)
+def one_by_one(fill):
+    """Return the rows of each stratum after each total, always giving the row that must be given soonest."""
+    live = sorted(n for n, w in fill.weights.items() if w and fill.caps[n])
+    given_so_far, states = Counter(), []
+    for row in range(1, fill.least + 1):
+        urgent = sorted(live, key=lambda n: (Fraction(row + fill.held[n], fill.weights[n]), n))
+        for name in (n for n in urgent if fill.caps[n] >= row):
+            given_so_far[name] += 1
+            states.append(Counter(given_so_far))
+    amounts = {total: exact(fill, total) for total in range(len(states), fill.supply + 1)}
+
+    def deadline(name):
+        return next(t for t, amount in amounts.items() if amount[name] >= given_so_far[name] + 1)
+
+    for total in range(len(states) + 1, fill.supply + 1):
+        released = [n for n in live if amounts[total][n] > given_so_far[n]]
+        given_so_far[min((deadline(n), n) for n in released)[1]] += 1
+        states.append(Counter(given_so_far))
+    return states
+
+
+@settings(deadline=None, max_examples=150)
 @given(fills())
-def test_every_prefix_of_the_sequence_is_within_one_row_of_the_water_level(fill):
-    given_so_far = Counter()
-    live = sum(1 for n, w in fill.weights.items() if w and fill.caps[n])
-    for total, name in enumerate(sequence(fill), 1):
-        given_so_far[name] += 1
-        if total >= live * fill.least:
-            for stratum, amount in exact(fill, total).items():
-                assert math.floor(amount) <= given_so_far[stratum] <= math.ceil(amount)
-    assert given_so_far.total() == fill.supply
+def test_the_schedule_at_any_total_is_what_serving_row_by_row_gives(fill):
+    schedule = Schedule(fill)
+    for total, expected in enumerate(one_by_one(fill), 1):
+        assert dict(zip(schedule.names, schedule.at(total).tolist(), strict=True)) == {
+            n: expected[n] for n in schedule.names
+        }
+
+
+@settings(deadline=None, max_examples=50)
+@given(fills(), st.sampled_from([1, 10**20, 10**40]))
+def test_every_total_is_within_one_row_of_the_water_level_whatever_the_size_of_the_weights(fill, scale):
+    fill = Fill({n: w * scale + (n == "a") for n, w in fill.weights.items()}, fill.caps, fill.held, fill.least)
+    schedule = Schedule(fill)
+    assert schedule.supply == fill.supply
+    for total in range(schedule.floor, fill.supply + 1):
+        counts = dict(zip(schedule.names, schedule.at(total).tolist(), strict=True))
+        assert sum(counts.values()) == total
+        for stratum, amount in exact(fill, total).items():
+            assert math.floor(amount) <= counts[stratum] <= math.ceil(amount)
 
 
 @settings(deadline=None)
@@ -72,7 +104,8 @@ def test_quotas_sum_exactly_keep_the_caps_and_never_shrink_when_the_total_grows(
 @given(fills())
 def test_the_order_of_the_strata_does_not_matter(fill):
     turned = Fill(dict(reversed(fill.weights.items())), fill.caps, fill.held, fill.least)
-    assert list(sequence(turned)) == list(sequence(fill))
+    for total in range(fill.supply + 1):
+        assert apportion(total, turned) == apportion(total, fill)
 
 
 def test_plain_proportions_are_those_of_the_largest_remainder_method():
@@ -139,8 +172,6 @@ def test_temperature_evens_the_weights_out():
 
 def test_ten_thousand_rows_are_in_exact_proportion_at_every_thousandth():
     fill = Fill({"a": 7, "b": 2, "c": 1}, {"a": 7000, "b": 2000, "c": 1000})
-    names = Counter()
-    stream = sequence(fill)
     for step in range(1, 11):
-        names.update(islice(stream, 1000))
+        names = apportion(1000 * step, fill)
         assert names == {"a": 700 * step, "b": 200 * step, "c": 100 * step}
