@@ -66,7 +66,7 @@ def worded(text: str) -> Wording:
 def compared(claim: Wording, evidence: Wording, elsewhere: frozenset[str] = frozenset()) -> str:
     """Return `support`, `refute` or `neither`: only what the words alone make plain.
 
-    Support: every content word of the claim stands in the sentence, in the same order, negated alike. Refute: the
+    Support: every content word of the claim, a name among them, stands in the sentence in its order. Refute: the
     sentence begins with the same words, a name among them, without a word between, but for one number, or one name of
     something unique, in the place of another; or the same words with a negation more. `elsewhere` holds the stems of
     the rest of the passage: a word that stands there refutes nothing.
@@ -78,7 +78,8 @@ def compared(claim: Wording, evidence: Wording, elsewhere: frozenset[str] = froz
     inner = [block for block in blocks if block[0] in ("replace", "delete")]
     between = [i for b in blocks if b[0] == "insert" and 0 < b[1] < len(claim.stems) for i in range(b[3], b[4])]
     if not inner and claim.negated == evidence.negated:
-        return NEITHER if len(between) > ROOM * len(claim.stems) or _numbered(claim, evidence, between) else SUPPORT
+        loose = len(between) > ROOM * len(claim.stems) or _numbered(claim, evidence, between)
+        return SUPPORT if any(claim.named) and not loose else NEITHER
     if any(block[0] == "insert" and block[1] < len(claim.stems) for block in blocks):
         return NEITHER
     if not inner:

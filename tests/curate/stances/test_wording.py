@@ -52,6 +52,7 @@ def test_one_number_one_name_or_a_negation_refutes(claim, evidence):
         ("The Tower Bridge was built in 1886.", "The Tower Bridge was built in 1894, after work began in 1886."),
         ("The United Kingdom joined NATO in 1949.", "The United Kingdom left Europe in 2020."),
         ("Short claim.", "Short claim."),
+        ("The average age is 18 years.", "The average age is 18 years."),
         ("", TEXT),
         ("The Eiffel Tower was completed in 1889.", ""),
     ],
