@@ -186,7 +186,7 @@ def weighed(recipe: Any, pool: Pool, seed: int, weigh: Weigh, ranks: Ranks | Non
             f"blend '{recipe.name}' has too many strata", value=len(supply.names), remedy="use fewer columns in by"
         )
     draw = Draw(terms, pool)
-    fill = draw.fill(supply, weigh(supply.available))
+    fill = draw.fill(supply, weigh(supply.available), least=getattr(recipe, "least_rows", 1))
     reasons = {name: f"{recipe.kind}: {name}" for name in supply.names}
     generalist = sized(draw, recipe, supply, fill, (specialist.shown, reasons))
     return assemble(recipe, seed, pool, [generalist, specialist])

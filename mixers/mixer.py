@@ -18,10 +18,22 @@ MIXERS: Final = Table(
     "blendsmith.mixers",
     {
         "coverage": "mixers.coverage:Coverage",
+        "equal": "mixers.equal:Equal",
+        "examples_proportional": "mixers.examples_proportional:ExamplesProportional",
+        "ladder": "mixers.ladder:Ladder",
         "proportional": "mixers.proportional:Proportional",
+        "raking": "mixers.raking:Raking",
         "random_drop": "mixers.random_drop:RandomDrop",
+        "staged": "mixers.staged:Staged",
+        "stratified": "mixers.stratified:Stratified",
+        "sweep": "mixers.sweep:Sweep",
+        "temperature": "mixers.temperature:Temperature",
+        "top": "mixers.top:Top",
+        "unimax": "mixers.unimax:UniMax",
+        "weighted": "mixers.weighted:Weighted",
     },
 )
+"""Mixers, and designs (`ladder`, `staged`, `sweep`): entries that stand for several recipes, by their `recipes()`."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ UNJUDGED: Final = "unjudged"
 def gates(supply: Supply) -> Iterator[tuple[str, int]]:
     """Yield each gate of a supply with the rows it took away, for messages."""
     yield "`where`", int((supply.before - supply.gated).sum())
-    yield "unjudged rows", int((supply.gated - supply.judged).sum())
+    yield "rows without verdict or score", int((supply.gated - supply.judged).sum())
     yield "the hallucination budget", int((supply.judged - supply.counts).sum())
 
 
@@ -69,7 +69,12 @@ class Account:
     def _limit(self, requested: float, taken: int, chain: list[int]) -> str | None:
         """Return what kept `taken` under `requested`, or None: the first gate without which there was enough."""
         clean, before, gated, judged, available = chain
-        gone = ((judged, BUDGET), (gated, UNJUDGED), (before, "where"), (clean, "contamination"))
+        gone = (
+            (judged, BUDGET),
+            (gated, UNJUDGED if self.terms.gated else "score"),
+            (before, "where"),
+            (clean, "contamination"),
+        )
         if not available and available < before:
             return next(cause for count, cause in gone if count > available)
         if taken == available * self.epochs < requested:

@@ -63,7 +63,7 @@ def names(job: Job, problems: Problems) -> None:
             name = getattr(part, "name", None)
             if name is None:
                 continue
-            path: Path_ = (section, i, "name")
+            path: Path_ = (section, job.entries[i] if section == "mix" else i, "name")
             _name(name, f"name of a {noun}", path, problems)
             if name in first:
                 problems.add(
@@ -146,19 +146,34 @@ def recipes(job: Job, problems: Problems) -> None:
             columns[score_column(part.name)] = "DOUBLE"
     earlier: dict[str, tuple[int, ...] | None] = {}
     for i, part in enumerate(job.mix):
-        raw = job.located.value["mix"][i]
+        place = job.entries[i]
+        raw = job.located.value["mix"][place]
         given = raw if isinstance(raw, Mapping) else {}
-        _where(given.get("where"), columns, ("mix", i, "where"), problems)
+        if part is None or i == 0 or place != job.entries[i - 1]:
+            predicate = given.get("where") if part is None else part.where
+            _where(predicate, columns, ("mix", place, "where"), problems)
         if part is not None:
-            _recipe(part, ("mix", i), earlier, problems)
-            _target(part, job, ("mix", i, "target"), problems)
-        earlier[str(given.get("name"))] = getattr(part, "seeds", None)
+            _recipe(part, ("mix", place), earlier, problems)
+            _target(part, job, ("mix", place, "target"), problems)
+            _strata(part, columns, ("mix", place), problems)
+        earlier[str(given.get("name")) if part is None else part.name] = getattr(part, "seeds", None)
     for i, pair in enumerate(job.compare):
         for j, name in enumerate(pair):
             if name not in earlier:
                 problems.add("no such recipe", ("compare", i, j), name, options=earlier, remedy="name recipes of mix")
         if len(set(pair)) == 1:
             problems.add("a recipe compared with itself", ("compare", i), list(pair), remedy="name two recipes")
+
+
+def _strata(part: Any, columns: Mapping[str, str], path: Path_, problems: Problems) -> None:  # noqa: ANN401 - any mixer
+    """Columns that a recipe divides or ranks by are the pool's."""
+    by = getattr(part, "by", getattr(part, "marginals", ()))
+    for name in (by,) if isinstance(by, str) else by:
+        if name not in columns and name != "length":
+            problems.add("unknown column in by", (*path, "by"), name, options=[*columns, "length"])
+    score = getattr(part, "score", None)
+    if score is not None and score not in columns:
+        problems.add("unknown score", (*path, "score"), score, options=columns)
 
 
 def _target(part: Any, job: Job, path: Path_, problems: Problems) -> None:  # noqa: ANN401 - any mixer
@@ -278,7 +293,7 @@ def installed(package: str) -> bool:
 def _components(job: Job) -> Iterator[tuple[Path_, Any]]:
     for section in ("sources", "curate", "mix", "measure"):
         for i, part in enumerate(getattr(job, section)):
-            yield from _nested((section, i), part)
+            yield from _nested((section, job.entries[i] if section == "mix" else i), part)
     yield from _nested(("train",), job.train)
     yield from _nested(("engine",), job.engine)
 

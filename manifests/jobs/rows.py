@@ -114,7 +114,11 @@ def pool(state: State, space: str | None) -> Pool:
     cells = cells.with_columns(pl.col("cell").cast(pl.Int32))
     samples = scored(state).join(cells, on="sample_id", how="left", maintain_order="left")
     target = kept(state, ("specialist", "eval")).join(cells, on="sample_id", how="left", maintain_order="left")
-    return Pool(samples=samples, target=target, select=lambda predicate: select(samples, predicate))
+    lost = state.query(
+        "SELECT s.source, s.task, s.licence, s.n_tokens FROM store.decisions d JOIN store.samples s USING (sample_id)"
+        " WHERE s.role = 'generalist' AND NOT d.kept AND d.step LIKE '%-decontaminate'"
+    )
+    return Pool(samples, target, lambda predicate: select(samples, predicate), lost)
 
 
 def blend_of(state: State, ref: str) -> Blend:
@@ -134,17 +138,25 @@ def blend_of(state: State, ref: str) -> Blend:
 
 
 def training_rows(state: State, ref: str) -> tuple[Row, ...]:
-    """Return the rows of a blend in training order, repeats expanded one after another round by round."""
+    """Return the rows of a blend in training order, repeats expanded one after another round by round.
+
+    In a staged order all rounds of one role come before those of the other.
+    """
     from trainers.trainer import Row
 
+    recipe = json.loads(state.query("SELECT recipe FROM store.blends WHERE blend = ?", [ref]).item())
+    staged = recipe.get("order", "mixed") != "mixed"
     frame = state.query(
-        "SELECT m.sample_id, m.weight, m.repeats, s.messages"
+        "SELECT m.sample_id, m.weight, m.repeats, s.messages, m.role"
         " FROM store.members m JOIN store.samples s USING (sample_id) WHERE m.blend = ? ORDER BY m.position",
         [ref],
     )
-    rows = [(r[0], _turns(r[3]), float(r[1]), int(r[2])) for r in frame.iter_rows()]
+    rows = [(r[0], _turns(r[3]), float(r[1]), int(r[2]), r[4] if staged else "") for r in frame.iter_rows()]
     most = max((r[3] for r in rows), default=0)
-    return tuple(Row(r[0], r[1], r[2]) for turn in range(most) for r in rows if r[3] > turn)
+    stages = dict.fromkeys(r[4] for r in rows)
+    return tuple(
+        Row(r[0], r[1], r[2]) for stage in stages for turn in range(most) for r in rows if r[3] > turn and r[4] == stage
+    )
 
 
 def examples(state: State, task: Any) -> tuple[Example, ...]:  # noqa: ANN401 - a trainers.Task

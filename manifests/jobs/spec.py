@@ -72,6 +72,8 @@ class Job:
     """`mixers.mixer.Mixer` each, in order."""
     train: Any = None
     """A `trainers.trainer.Trainer`, or None."""
+    entries: tuple[int, ...] = ()
+    """Place in the file of the entry that each recipe of `mix` comes from; a design or controls give several."""
     measure: tuple[Any, ...] = ()
     """`trainers.trainer.Task` each."""
     compare: tuple[tuple[str, str], ...] = ()
@@ -167,13 +169,14 @@ def _parts(value: dict[str, Any], problems: build.Problems) -> dict[str, Any]:
             for entry in _entries(value.get("sources"))
         )
         value = {**value, "sources": entries}
-    tables: dict[str, Table | type[Any]] = {"sources": Source, "curate": STEPS, "mix": MIXERS}
+    tables: dict[str, Table | type[Any]] = {"sources": Source, "curate": STEPS}
     parts: dict[str, Any] = {
         key: tuple(
             build.component(table, entry, (key, i), problems) for i, entry in enumerate(_entries(value.get(key)))
         )
         for key, table in tables.items()
     }
+    parts["mix"], parts["entries"] = _recipes(MIXERS, _entries(value.get("mix")), problems)
     train = value.get("train")
     parts["engine"] = _engine(value.get("engine"), problems)
     parts["train"] = build.component(TRAINERS, train, ("train",), problems) if isinstance(train, dict) else None
@@ -184,6 +187,26 @@ def _parts(value: dict[str, Any], problems: build.Problems) -> dict[str, Any]:
         for i, entry in enumerate(_entries(value.get("measure")))
     )
     return parts
+
+
+def _recipes(
+    table: Table, entries: tuple[Any, ...], problems: build.Problems
+) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """Return the recipes that the entries of mix stand for, and the entry of each: designs and controls are several."""
+    from mixers.control import siblings
+
+    found: list[tuple[Any, int]] = []
+    for i, entry in enumerate(entries):
+        part = build.component(table, entry, ("mix", i), problems)
+        parts = [part]
+        if part is not None and hasattr(part, "recipes"):
+            before, parts = len(problems.errors), []
+            for given in part.recipes():
+                if len(problems.errors) == before:
+                    parts.append(build.component(table, given, ("mix", i, "of"), problems))
+        for each in parts:
+            found += [(recipe, i) for recipe in (each, *(siblings(each) if each is not None else ()))]
+    return tuple(recipe for recipe, _ in found), tuple(place for _, place in found)
 
 
 def _engine(value: object, problems: build.Problems) -> Any | None:  # noqa: ANN401 - a manifests.engine.Opener
