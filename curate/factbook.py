@@ -13,6 +13,8 @@ from curate.evidence import Fact
 from curate.relation import CONTAINERS, FUNCTIONAL, LONGEST, PLACES, Mention, asked, mentions, relation_key
 
 _ASIDE: Final = re.compile(r"\s*\([^)]*\)\s*$")
+_PLACED: Final = re.compile(r"(?!(?:In|On|At|By|For|From|After|As|However|Born|Today|Since|While|When)\b)[A-Z].*")
+"""What stands before a comma where the name goes on behind it, as in `Kamensky District, Sverdlovsk Oblast`."""
 _SPLIT: Final = re.compile(r"\s+")
 LONG_TITLE: Final = 3
 """Words of a title, articles left out, that names one work."""
@@ -138,13 +140,19 @@ def _ambiguous(relation: str, subject: str) -> bool:
 def _names(text: str, at: str) -> Iterator[str]:
     """Yield the names, as `name_key` spells them, that a text may be, begin or end with: the longest first.
 
-    A name does not end before, or begin behind, a capitalised word: that would be a part of a longer name.
+    A name does not end before, or begin behind, a capitalised word: that would be a part of a longer name. Nor does one
+    that ends a text begin behind a comma and another name.
     """
     text = text.strip()
     if at == "whole":
         yield name_key(text)
         return
-    text = re.split(r"[,;:()]|\.\s|\.$", text, maxsplit=1)[0] if at == "start" else re.split(r"[,;:()]", text)[-1]
+    if at == "start":
+        text = re.split(r"[,;:()]|\.\s|\.$", text, maxsplit=1)[0]
+    else:
+        *before, text = re.split(r"[,;:()]", text)
+        if before and _PLACED.fullmatch(before[-1].strip()):
+            return
     words = text.split()
     for size in range(min(LONGEST, len(words)), 0, -1):
         taken = words[:size] if at == "start" else words[-size:]

@@ -47,9 +47,9 @@ _MID: Final = r"(?P<mid>[^,;:()]{2,60}?)"
 CUES: Final[tuple[Cue, ...]] = (
     _cue("capital", "mS-O", rf"\b[Tt]he capital(?: city)? of (?:the )?{_MID} is (?:the city of )?"),
     _cue("capital", "O-S", rf"(?:,| is) the (?:\w+ )?capital(?: city)?(?: and \w+ \w+)? of {_THE}"),
-    _cue("capital", "S-O", r"'s? capital(?: city)? is (?:the city of )?"),
+    _cue("capital", "S-O", r"'s? capital(?: city)?(?: is|,) (?:the city of )?"),
     _cue("place of birth", "S-O", rf" was born {_DATE}{_IN}"),
-    _cue("place of death", "S-O", rf" died {_DATE}{_IN}"),
+    _cue("place of death", "S-O", rf" (?:died|passed away) {_DATE}{_IN}"),
     _cue("author", "mS-O", rf"\b[Tt]he (?:author|writer) of {_MID} (?:is|was) "),
     _cue("author", "O-S", r" (?:wrote|is the author of|was the author of|authored) (?:the \w+ )?"),
     _cue("author", "S-O", r",? (?:is |was )?(?:originally )?(?:written|authored) by (?:the \w+ )?(?:\w+ author )?"),
@@ -58,7 +58,7 @@ CUES: Final[tuple[Cue, ...]] = (
     _cue("continent", "S-O", rf" is a (?:\w+ )?country (?:located |situated )?in {_THE}"),
     _cue("country", "S-O", r" is a (?:\w+ ){0,2}(?:city|town|village|province|state|river|lake|mountain|university"
          r"|district|municipality) (?:located |situated )?(?:\w+ )?in (?:the )?"),
-    _cue("country", "S-O", r" is (?:located|situated) in (?:the )?"),
+    _cue("country", "S-O", r"(?: is|, which is|,) (?:located|situated) in (?:the )?"),
     _cue("currency", "mS-O", rf"\b[Tt]he (?:official )?currency (?:of|used in) {_THE}{_MID} is (?:called )?{_THE}"),
     _cue("currency", "S-O", r"'s? (?:official )?currency is (?:called )?(?:the )?"),
     _cue("atomic number", "mS-O", rf"\b[Tt]he atomic number (?:of|for) {_MID} is "),

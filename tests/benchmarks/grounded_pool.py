@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.grounded_pool --data DIR [--rows 5000] [--retriever lexical]
 
-Prints verdicts by kind, CPU seconds of each part, and the precision of the refutations as read by hand:
-`tests/data/readings/grounded.csv` holds one line per refuted row that was read, `right` is 1 where the row is wrong.
+Prints verdicts by kind, CPU seconds, and what was read by hand: `tests/data/readings/grounded.csv` holds the rows that
+the first version of the rules refuted (`first`; `right` is 1 where the row is wrong), after which the rules were made
+strict, and the rows that the present version bears out (`last`; `right` is 1 where claim and evidence fit).
 `--list` prints the refuted rows with what was found; `--supported N` prints N claims that were borne out.
 """
 
@@ -84,10 +85,13 @@ def report(found: Scored, seconds: float, readings: Path) -> None:
     relations = Counter((f["relation"], c["verdict"]) for c in claims for f in c.get("facts", ()))
     for (relation, verdict), n in sorted(relations.items()):
         print(f"  {relation:24} {verdict:8} {n:6}")
-    wrong = set(verdicts.filter(pl.col("label") == "wrong")["sample_id"])
-    if readings.exists():
-        read = pl.read_csv(readings).filter(pl.col("row_id").is_in(list(wrong)))
-        print(f"refuted rows {len(wrong)}, read {read.height}, right {read['right'].sum()}")
+    wrong = verdicts.filter(pl.col("label") == "wrong").height
+    read = pl.read_csv(readings)
+    first, last = (read.filter(pl.col("reading") == name) for name in ("first", "last"))
+    print(f"refuted rows {wrong}; of {first.height} that the first rules refuted {first['right'].sum()} are wrong")
+    now = last.filter(pl.col("row_id").is_in(verdicts.filter(pl.col("label") == "correct")["sample_id"].implode()))
+    for kind, of in sorted(now.group_by("kind")):
+        print(f"borne out by {kind[0]}: {of.height} rows read, {of['right'].sum()} right")
 
 
 def listed(rows: pl.DataFrame, verdicts: pl.DataFrame, verdict: str, most: int) -> None:

@@ -100,6 +100,8 @@ def test_what_is_not_plain_says_nothing(text, why):
 def test_part_of_a_longer_name_is_not_the_name():
     assert verdicts("The capital of France is Paris Hilton.") == []
     assert verdicts("Upper Lyon is a city in Italy.") == []
+    assert verdicts("Kamensky District, France's capital is Rome.") == []
+    assert verdicts("In 1815, Ada Lovelace was born in Milan.") == ["refute"]
 
 
 def test_short_answers_are_read_with_their_question():
