@@ -345,32 +345,64 @@ def test_a_lost_work_file_is_made_from_the_published_copy(copy):
     assert broken(copy) == []
 
 
-def test_the_judge_s_quality_follows_its_truth_though_nothing_is_run(copy):
-    def judged():
-        with Manifest(manifest(copy)) as opened:
-            return json.loads(opened.meta().get("judge_eval", "null"))
+def measured(path):
+    frame = ask(path, "SELECT metric, value FROM quality WHERE scorer = 'judge' AND measured_on = 'meta.wrong'")
+    return dict(frame.iter_rows())
 
-    assert judged() is None
+
+def test_the_judge_s_quality_follows_its_truth_though_no_stage_of_the_job_is_run(copy):
+    assert measured(copy) == {}
     edit(copy, ("{kind: judge, ", "{kind: judge, truth: wrong, "))
+    assert again(copy) == ({"quality:judge"}, set())
+    found = measured(copy)
+    assert found["recall"] == 1.0  # every wrong row is called wrong
+    assert 0.8 < found["precision"] < 1.0  # and row 1 too
+    assert {"baseline_words_auroc", "gain_auroc", "prevalence_ppi"} <= set(found)
     assert again(copy) == (set(), set())
-    metrics = judged()["judge"]["metrics"]
-    assert metrics["recall"]["value"] == 1.0  # every wrong row is called wrong
-    assert 0.8 < metrics["precision"]["value"] < 1.0  # and row 1 too
     edit(copy, ("truth: wrong, ", ""))
-    assert again(copy) == (set(), set())
-    assert judged() == {}
+    assert again(copy) == (set(), {"quality:judge"})
+    assert measured(copy) == {}
 
 
 def test_a_kill_before_the_judge_was_evaluated_is_made_good(fresh, monkeypatch):
-    from manifests.jobs.run import _Runner
+    from manifests.jobs import quality
 
     edit(small_job.without_training(fresh), ("{kind: judge, ", "{kind: judge, truth: wrong, "))
     with monkeypatch.context() as patch:
-        patch.setattr(_Runner, "_judged", lambda self: None)
+        patch.setattr(quality, "record", lambda job, store, planned: 0)
         go(fresh)
-    assert go(fresh).ran == 0
-    with Manifest(manifest(fresh)) as opened:
-        assert json.loads(opened.meta()["judge_eval"])["judge"]["metrics"]["recall"]["value"] == 1.0
+    assert measured(fresh) == {}
+    assert go(fresh).ran == 1
+    assert measured(fresh)["recall"] == 1.0
+
+
+def test_labels_by_hand_outlive_a_run_and_run_again_only_what_reads_them(fresh, tmp_path):
+    from manifests.labelling import import_labels
+
+    edit(
+        small_job.without_training(fresh),
+        ("mix:\n", "  - {kind: calibrated, of: judge, labels: true, min_labels: 1, name: certified}\nmix:\n"),
+        ("p_error < 0.5", "judge < 0.5"),  # p_error is the last judge's, which says nothing without labels
+    )
+    go(fresh)
+    rows = ask(fresh, "SELECT sample_id, p_error FROM verdicts WHERE judge = 'judge' AND status = 'ok' ORDER BY ALL")
+    names = {True: "wrong", False: "correct"}
+    for by, n in (("ann", 6), ("bob", 9)):
+        lines = [
+            json.dumps({"sample_id": name, "label": names[p > 0.5], "drawn": "drawn random 0.5"})
+            for name, p in [*rows.head(n).iter_rows(), *rows.tail(3).iter_rows(), *rows.filter(rows["p_error"] > 0.5)
+                            .head(2).iter_rows()]
+        ]  # fmt: skip
+        (tmp_path / "labels.jsonl").write_text("\n".join(lines))
+        import_labels(manifest(fresh), tmp_path / "labels.jsonl", by)
+        ran, gone = again(fresh)
+        assert gone == set()
+        assert {name.split(":")[0] for name in ran} == {"score", "mix", "quality"}
+        assert "score:5-calibrated" in ran
+        assert "score:4-judge" not in ran
+        assert again(fresh) == (set(), set())
+        assert ask(fresh, "SELECT count(DISTINCT labelled_by) FROM labels").item() == 1 + (by == "bob")
+    assert ask(fresh, "SELECT count(*) FROM quality WHERE measured_on = 'labels' AND metric = 'auroc'").item() == 2
 
 
 class Stopping(Silent):
