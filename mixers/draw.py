@@ -84,8 +84,8 @@ class Draw:
         schedule = Schedule(fill)
         purse = tally.Purse(supply, self.pool.samples["n_tokens"].to_numpy()[supply.rows].astype(np.int64))
         every = _wide(supply, schedule, schedule.cap.astype(np.int64))
-        if budget > (held := purse.expected(every)):
-            raise self._short("tokens", budget, round(held), supply)
+        if budget > (held := round(purse.expected(every))):
+            raise self._short("tokens", budget, held, supply)
         total = purse.within(budget, lambda n: _wide(supply, schedule, schedule.at(n)), schedule.supply)
         if budget and not total:
             raise UserError(f"blend '{self.terms.name}': no {self.role} row fits in the tokens asked for", value=budget)

@@ -144,13 +144,12 @@ def training_rows(state: State, ref: str) -> tuple[Row, ...]:
     """
     from trainers.trainer import Row
 
-    recipe = json.loads(state.query("SELECT recipe FROM store.blends WHERE blend = ?", [ref]).item())
-    staged = recipe.get("order", "mixed") != "mixed"
     frame = state.query(
-        "SELECT m.sample_id, m.weight, m.repeats, s.messages, m.role"
-        " FROM store.members m JOIN store.samples s USING (sample_id) WHERE m.blend = ? ORDER BY m.position",
+        "SELECT m.sample_id, m.weight, m.repeats, s.messages, m.role, b.recipe FROM store.members m"
+        " JOIN store.blends b USING (blend) JOIN store.samples s USING (sample_id) WHERE m.blend = ? ORDER BY m.position",
         [ref],
     )
+    staged = json.loads(frame["recipe"][0]).get("order", "mixed") != "mixed" if frame.height else False
     rows = [(r[0], _turns(r[3]), float(r[1]), int(r[2]), r[4] if staged else "") for r in frame.iter_rows()]
     most = max((r[3] for r in rows), default=0)
     stages = dict.fromkeys(r[4] for r in rows)
