@@ -143,44 +143,54 @@ class Classifier:
         }
 
     def _labels(self, samples: pl.DataFrame, reference: Mapping[str, pl.DataFrame]) -> tuple[pl.DataFrame, Labels]:
-        """Return the samples and the teachers' rows by sample id, with their labels, prompts and folds."""
-        frames = [samples, *(reference[role] for role in sorted(reference))]
-        rows = pl.concat([frame.select(*schema.SAMPLES) for frame in frames]).unique("sample_id").sort("sample_id")
-        given = labelled(rows, self.label)
-        known = given.is_not_null().to_numpy()
-        prompts = normalise(rows["prompt"], case=True)
-        folds = folded(prompts.filter(given.is_not_null()).unique(), self.folds, self.seed)
-        fold = prompts.replace_strict(folds, default=-1, return_dtype=pl.Int64).to_numpy()
-        group = prompts.rank("dense").to_numpy().astype(np.int64)
-        return rows, Labels(known, given.fill_null(value=False).to_numpy(), fold, group)
+        return taught(samples, reference, self.label, self.folds, self.seed)
 
     def _lacking(self, labels: Labels) -> str | None:
-        """Return why the labels do not suffice, None when they do."""
-        true = labels.true[labels.known]
-        counts = (int(true.sum()), int((~true).sum()))
-        if min(counts) < self.min_labels:
-            return f"{counts[0]} rows are labelled true and {counts[1]} false; {self.min_labels} of each are needed"
-        for k in range(self.folds):
-            for other in range(self.folds):
-                seen = labels.true[labels.known & (labels.fold != k) & (labels.fold != other)]
-                if not seen.any() or seen.all():
-                    return "too few prompts have labels of both classes"
-        return None
+        return lacking(labels, self.folds, self.min_labels)
 
     def _probabilities(self, rows: pl.DataFrame, labels: Labels, context: Context) -> Floats:
         design = features(rows, self.encoder, context)
-        taught = np.flatnonzero(labels.known)
-        true, fold = labels.true[taught], labels.fold[taught]
-        models, unseen = crossfit(design.take(taught), true, fold, self.folds, context)
+        shown = np.flatnonzero(labels.known)
+        true, fold = labels.true[shown], labels.fold[shown]
+        models, unseen = crossfit(design.take(shown), true, fold, self.folds, context)
         logits = np.stack([model.logits(design) for model in models])
         own = labels.fold >= 0
         mixed = np.where(own, logits[labels.fold, np.arange(rows.height)], logits.mean(axis=0))
-        p = sigmoid(_platt(mixed[taught], true).logits(Design.of(mixed[:, None])))
+        p = sigmoid(_platt(mixed[shown], true).logits(Design.of(mixed[:, None])))
         for k in range(self.folds):
             mine, others = labels.fold == k, fold != k
             if mine.any():
                 p[mine] = sigmoid(_platt(unseen[k, others], true[others]).logits(Design.of(mixed[mine][:, None])))
         return p
+
+
+def taught(
+    samples: pl.DataFrame, reference: Mapping[str, pl.DataFrame], label: str, folds: int, seed: int
+) -> tuple[pl.DataFrame, Labels]:
+    """Return the samples and the teachers' rows by sample id, with their labels, prompts and folds."""
+    frames = [samples, *(reference[role] for role in sorted(reference))]
+    rows = pl.concat([frame.select(*schema.SAMPLES) for frame in frames]).unique("sample_id").sort("sample_id")
+    given = labelled(rows, label)
+    known = given.is_not_null().to_numpy()
+    prompts = normalise(rows["prompt"], case=True)
+    numbers = folded(prompts.filter(given.is_not_null()).unique(), folds, seed)
+    fold = prompts.replace_strict(numbers, default=-1, return_dtype=pl.Int64).to_numpy()
+    group = prompts.rank("dense").to_numpy().astype(np.int64)
+    return rows, Labels(known, given.fill_null(value=False).to_numpy(), fold, group)
+
+
+def lacking(labels: Labels, folds: int, least: int) -> str | None:
+    """Return why the labels do not suffice for folds that leave out two, None when they do."""
+    true = labels.true[labels.known]
+    counts = (int(true.sum()), int((~true).sum()))
+    if min(counts) < least:
+        return f"{counts[0]} rows are labelled true and {counts[1]} false; {least} of each are needed"
+    for k in range(folds):
+        for other in range(folds):
+            seen = labels.true[labels.known & (labels.fold != k) & (labels.fold != other)]
+            if not seen.any() or seen.all():
+                return "too few prompts have labels of both classes"
+    return None
 
 
 def folded(prompts: pl.Series, folds: int, seed: int) -> dict[str, int]:

@@ -30,6 +30,7 @@ STEPS: Final = Table(
         "imported": "curate.imported:Imported",
         "judge": "curate.judge:Judge",
         "length": "curate.surface:Length",
+        "local": "curate.local:Local",
         "novelty": "curate.novelty:Novelty",
         "perplexity": "curate.perplexity:Perplexity",
         "rules": "curate.rules:Rules",
