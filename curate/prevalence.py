@@ -99,8 +99,8 @@ def prediction_powered(pool: Floats, labelled: Labelled) -> Estimate:
     1952, normalised); rows of a group err together.
     """
     n, rest = len(labelled.p), len(pool) - len(labelled.p)
-    if n < 2:
-        return Estimate(None, n=n, note="fewer than two labelled rows")
+    if n < 3:
+        return Estimate(None, n=n, note="fewer than three labelled rows")
     y, f, w = labelled.wrong.astype(np.float64), labelled.p, labelled.weight / labelled.weight.sum()
     others = (float(pool.sum()) - float(f.sum())) / rest if rest > 0 and labelled.equal else float(pool.mean())
     spread = float(pool.var())
@@ -110,11 +110,11 @@ def prediction_powered(pool: Floats, labelled: Labelled) -> Estimate:
     apart = y - factor * f
     mean = float(w @ apart)
     groups = len(np.unique(labelled.group))
-    if groups < 2:
-        return Estimate(None, n=n, note="the labelled rows are of one prompt")
-    error = _variance(w * (apart - mean), labelled.group) * groups / (groups - 1.0)
+    if groups < 3:
+        return Estimate(None, n=n, note="the labelled rows are of fewer than three prompts")
+    error = _variance(w * (apart - mean), labelled.group) * groups / (groups - 2.0)  # the mean and lambda are fitted
     value = factor * others + mean
-    half = _t(groups - 1) * math.sqrt(error + (factor**2 * spread / rest if rest > 0 else 0.0))
+    half = _t(groups - 2) * math.sqrt(error + (factor**2 * spread / rest if rest > 0 else 0.0))
     return Estimate(_cut(value), _cut(value - half), _cut(value + half), n, f"lambda {factor:.3f}")
 
 

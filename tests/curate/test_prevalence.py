@@ -62,7 +62,7 @@ def test_a_judge_that_says_nothing_leaves_the_mean_of_the_labels():
     wrong = np.arange(40) < 10
     labelled = Labelled(wrong, np.full(40, 0.7), np.ones(40), np.arange(40))
     found = prediction_powered(np.full(500, 0.7), labelled)
-    half = stats.t.ppf(0.975, 39) * wrong.std(ddof=1) / np.sqrt(40)
+    half = stats.t.ppf(0.975, 38) * wrong.std(ddof=2) / np.sqrt(40)
     assert found.value == pytest.approx(0.25)
     assert (found.low, found.high) == pytest.approx((0.25 - half, 0.25 + half), rel=1e-4)
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_estimated_says_why():
     assert "hardly" in rogan_gladen(np.ones(5, bool), blind, 0.5).note
     assert prediction_powered(np.ones(5), Labelled(*(column[:1] for column in vars(one).values()))).value is None
     together = Labelled(one.wrong, one.p, one.weight, np.zeros(3, int))
-    assert "one prompt" in prediction_powered(np.ones(5), together).note
+    assert "three prompts" in prediction_powered(np.ones(5), together).note
     assert naive(np.zeros(0, bool)).value is None
 
 

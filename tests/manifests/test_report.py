@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests import report as report_module
-from manifests import report_answer, report_html, report_plots
+from manifests import report_answer, report_html, report_plots, schema
 from manifests.errors import UserError
 from manifests.report import POLICY, page, queries, refresh, report
-from manifests.store import FILE, Manifest, Store
+from manifests.store import FILE, Manifest, StageRecord, Store
 from tests.manifests import sample_manifest
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -404,35 +404,71 @@ def test_what_is_absent_is_named(full, tmp_path):
     assert "nothing was recorded for it: leaderboard, comparisons, scores" in text
 
 
-def judged(tmp_path: Path, measured: object) -> Page:
+def judged(tmp_path: Path, rows: list[tuple[object, ...]]) -> Page:
     with Store(tmp_path) as store:
-        store.set_meta({"judge_eval": measured if isinstance(measured, str) else json.dumps(measured)})
+        frame = schema.frame([dict(zip(schema.QUALITY, row, strict=True)) for row in rows], schema.QUALITY)
+        store.commit(StageRecord("quality:j", "quality", "k", "{}", 900_000), {"quality": frame})
         store.publish()
     return Page(report(tmp_path).read_text("utf-8"))
 
 
+def quality(metric, value, low=None, high=None, n=996, note=None, *, scorer="j", on="meta.wrong<b>"):
+    return scorer, on, metric, value, low, high, n, note
+
+
 def test_the_judges_quality_is_shown_with_its_intervals_and_what_it_was_measured_on(tmp_path):
-    metrics = {
-        "auroc": {"value": 0.8123, "low": 0.78, "high": 0.84},
-        "average_precision": {"value": 0.5, "low": None, "high": None},
-        "precision": {"value": None, "low": None, "high": None},
-        "recall": {"value": float("nan"), "low": 0.0, "high": 1.0},
-    }
-    found = {"judge": "j", "label": "wrong<b>", "n": 1030, "n_scored": 996, "base_rate": 0.25, "metrics": metrics}
-    dom = judged(tmp_path, {"j": found, "other": {"metrics": {}}, "odd": 3})
+    dom = judged(
+        tmp_path,
+        [
+            quality("auroc", 0.8123, 0.78, 0.84),
+            quality("average_precision", 0.5),
+            quality("precision", None),
+            quality("base_rate", 0.25, n=1030),
+            quality("threshold", 0.4),
+            quality("cost_tokens_in", 120_000.0),
+            quality("baseline_words_auroc", 0.7123),
+            quality("baseline_length_auroc", 0.5512),
+            quality("gain_auroc", 0.1, 0.06, 0.14, note="against words"),
+            quality("prevalence_naive", 0.19, 0.18, 0.2),
+            quality("prevalence_ppi", 0.31, 0.27, 0.35, note="lambda 0.5"),
+            quality("false_pass_rate", 0.02, 0.0, 0.05, n=40, note="Thought process:", on="probes"),
+        ],
+    )
     rows = dom.section("judge")
-    assert [(row[0], row[2]) for row in rows[1:-1]] == [
-        ("auroc", "0.812 [0.780,\u00a00.840]"),
-        ("average precision", "0.500"),
-        ("precision", "–"),
-        ("recall", "– [0.0,\u00a01.0]".replace("0.0", "0.00").replace("1.0", "1.00")),
+    assert [row for row in rows if row[0] == "auroc"] == [
+        ["auroc", "auroc: 0.812 [0.780,\u00a00.840]", "0.812 [0.780,\u00a00.840]"],
+        ["auroc", "0.812", "0.551", "0.712"],
     ]
-    assert "j. 1,030 rows whose truth is known: label wrong<b>, n scored 996, base rate 0.25." in dom.text
+    assert ["Measure", "This one", "length", "words"] in rows
+    assert ["average precision", "average precision: 0.500", "0.500"] in rows
+    assert "–" in [row[2] for row in rows if row[0] == "precision"]
+    assert ["corrected by the labels' mean error", "0.310 [0.270,\u00a00.350]", "lambda 0.5"] in rows
+    assert ["false pass rate", "0.020 [0.000,\u00a00.050]", "40", "Thought process:"] in rows
+    assert "j. 1,030 rows labelled by meta.wrong<b>: base rate 0.250, threshold 0.400" in dom.text
+    assert "tokens in per 1,000 rows 120,000.0" in dom.text
+    assert "Ahead of the best of them: auroc 0.100 [0.060,\u00a00.140] against words." in dom.text
+    assert "j. Measured on probes." in dom.text
 
 
-@pytest.mark.parametrize("measured", ["[nonsense", "[]", "{}", {"j": 1}, {"j": {"metrics": [1]}}])
-def test_a_judge_eval_without_metrics_is_left_out(measured, tmp_path):
-    assert judged(tmp_path, measured).section("judge") == []
+def test_without_measurements_there_is_no_section_on_the_judge(tmp_path):
+    assert judged(tmp_path, []).section("judge") == []
+
+
+def test_beside_the_judges_quality_stands_what_the_filter_did(full, tmp_path):
+    root = copy(full, tmp_path / "m")
+    with Store(root) as store:
+        drop = {"kind": "random_drop", "like": "filtered-100"}
+        sql = "UPDATE store.blends SET recipe = ? WHERE recipe_name = 'random-drop-100'"
+        store._connection.execute(sql, [json.dumps(drop)])
+        store.publish()
+    rows = judged(root, [quality("auroc", 0.8)]).section("judge")
+    effects = [row for row in rows if row[:2] == ["filtered-100", "random-drop-100"]]
+    assert len(effects) > 0
+    with Manifest(root) as opened:
+        pairs = opened.sql("FROM compare('filtered-100', 'random-drop-100') ORDER BY task, metric").to_dicts()
+    for row, pair in zip(effects, pairs, strict=True):
+        assert row[2] == f"{pair['task']}, {pair['metric']}"
+        assert float(row[3].split()[0].replace("−", "-")) == pytest.approx(pair["difference"], abs=0.005)
 
 
 def compared(a="x", b="y", difference=0.12, half=0.09, verdict="helps", **more):
