@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.local_judge --data DIR --cache DIR [--sets halueval truthfulqa] [--seed 1] [--epochs 2]
 
-Every row is judged by models that saw no row of its prompt. Intervals are 95 % by drawing prompts again; the last column
-is the paired difference in AUROC to TF-IDF with logistic regression. CPU-seconds count what is not in the cache.
+Every row is judged by models that saw no row of its prompt. Intervals are 95 % by drawing prompts again; the last
+column is the paired difference in AUROC to TF-IDF with logistic regression. CPU-seconds count what is not in the cache.
 """
 
 from __future__ import annotations
