@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,20 @@ class Line:
     """The place of each of these rows in `ids`."""
     second: Keys | None = None
 
+    @cached_property
+    def _counted(self) -> Ints:
+        return np.bincount(self.codes)
+
+    def counts(self, size: int) -> Ints:
+        """Return the rows of each of `size` strata."""
+        return np.concatenate([self._counted, np.zeros(size - self._counted.size, dtype=np.int64)])
+
     def first(self, wanted: Ints) -> Ints:
         """Return the places of the first `wanted[c]` rows of each stratum c, ordered by (stratum, key).
 
         Costs about 0.02 microseconds a row, and 0.1 a row wanted while the keys are spread evenly over 64 bits.
         """
-        counts = np.bincount(self.codes, minlength=wanted.size)
+        counts = self.counts(wanted.size)
         wanted = np.minimum(wanted, counts)
         near = self._near(wanted, counts)
         order = self.ordered(near)

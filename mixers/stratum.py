@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -91,14 +91,14 @@ def _bands(tokens: pl.Series) -> pl.Series:
     return pl.Series(LENGTH, bits).replace_strict(dict(enumerate(bands)), return_dtype=pl.String)
 
 
-def _codes(values: pl.Series, distinct: pl.Series) -> NDArray[np.int64]:
+def _codes(values: pl.Series, distinct: pl.Series) -> NDArray[Any]:
     """Return the place of each value in `distinct`."""
     if values.dtype == pl.String:
         known = distinct.drop_nulls()
         codes = values.cast(pl.Enum(known)).to_physical()
         places = distinct.is_not_null().arg_true().to_numpy().astype(np.int64)
         if values.null_count() == 0:
-            return np.asarray(places[codes.to_numpy()], dtype=np.int64)
+            return codes.to_numpy() if known.len() == distinct.len() else places[codes.to_numpy()]
         empty = int(distinct.is_null().arg_true()[0])
         filled = codes.cast(pl.Int64).fill_null(len(known)).to_numpy()
         return np.asarray(np.append(places, empty)[filled], dtype=np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,10 +46,10 @@ class Supply:
     """Error that each group may carry a row, in units of 2^-20."""
     notes: Mapping[str, str] | None = None
 
-    @property
+    @cached_property
     def counts(self) -> Ints:
         """Rows of each stratum that may be drawn."""
-        return np.bincount(self.line.codes, minlength=len(self.names))
+        return self.line.counts(len(self.names))
 
     @property
     def available(self) -> dict[str, int]:
@@ -79,15 +80,16 @@ def generalists(pool: Pool, terms: Terms, seed: int, purpose: str = "member", ra
     before = strata.counts()
     passed = _passed(pool, terms.where, rows)
     rows, codes = rows[passed], strata.codes[passed]
-    gated = np.bincount(codes, minlength=before.size)
-    keys = sampling_key(samples["k64"].to_numpy()[rows], seed, purpose)
+    gated = before if terms.where is None else np.bincount(codes, minlength=before.size)
+    k64 = samples["k64"].to_numpy()
+    keys = sampling_key(k64 if rows.size == k64.size else k64[rows], seed, purpose)
     second = None
     if ranks is not None:
         drawable, ranked = ranks(samples[rows], keys)
         rows, codes, second, keys = rows[drawable], codes[drawable], keys[drawable], ranked
     line = Line(codes, keys, samples["sample_id"], rows, second)
     clean = before + _contaminated(pool, terms.by, strata)
-    judged = np.bincount(codes, minlength=before.size)
+    judged = gated if ranks is None else np.bincount(codes, minlength=before.size)
     supply = Supply(rows, line, strata.names, clean, before, gated, judged)
     return _budgeted(pool, terms, supply) if terms.gated else supply
 

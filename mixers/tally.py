@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -110,8 +111,9 @@ class Purse:
     def expected(self, quotas: Ints) -> float:
         """Return the tokens of `quotas` rows of each stratum at its mean; exact for whole strata."""
         counts = np.maximum(self.supply.counts, 1)
-        return float((self._totals() / counts * quotas).sum())
+        return float((self._totals / counts * quotas).sum())
 
+    @cached_property
     def _totals(self) -> NDArray[np.float64]:
         totals = np.bincount(self.supply.line.codes, weights=self.tokens, minlength=len(self.supply.names))
         return totals.astype(np.float64)
