@@ -64,7 +64,8 @@ def commands():
 
 def test_the_commands_are_those_of_the_design():
     names = {" ".join(words) for words, _ in commands()}
-    design = "demo|init|validate|plan|run|status|why|sql|report|export|judge|judge eval|judge review|judge import-labels|ls|schema|doctor"
+    design = "demo|init|validate|plan|run|status|why|sql|report|export|ls|schema|doctor"
+    design += "|judge|judge eval|judge review|judge import-labels"
     assert names == set(design.split("|"))
 
 
@@ -386,3 +387,32 @@ def test_a_closed_pipe_ends_the_command_quietly(manifest):
         process.stdout.readline()
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_judge_is_measured_beside_baselines_and_any_scorer_can_be(manifest, blendsmith):
+    found = json.loads(blendsmith("judge", "eval", manifest, "--label", "wrong", "--json")[1])
+    assert list(found["baselines"]) == ["majority", "length", "prompt", "words"]
+    assert found["difference"]["auroc"]["against"] in found["baselines"]
+    assert found["prevalence"]["naive"]["value"] == pytest.approx(4 / 15)
+    assert found["groups"] == 15
+    printed = blendsmith("judge", "eval", manifest, "--label", "wrong", "--judge", "judge")[1]
+    assert "metric\tjudge\tmajority\tlength\tprompt\twords" in printed
+    assert "prevalence_ppi" in printed
+
+
+def test_rows_are_reviewed_and_their_labels_measure_the_judge(job, tmp_path, blendsmith):
+    blendsmith("run", job, "--manifest", tmp_path / "m")
+    code, out, _ = blendsmith("judge", "review", tmp_path / "m", tmp_path / "r.jsonl", "--n", 9)
+    assert (code, out) == (0, f"{tmp_path / 'r.jsonl'}: 9 rows to read\n")
+    assert blendsmith("judge", "eval", tmp_path / "m", "--label", "labels")[0] == 2
+    rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines()]
+    words = {True: "wrong", False: "correct"}
+    marked = [row | {"label": words[(row["p_error"] > 0.5) != (i == 0)]} for i, row in enumerate(rows)]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in marked), "utf-8")
+    code, out, _ = blendsmith("judge", "import-labels", tmp_path / "m", tmp_path / "r.jsonl", "--by", "ann")
+    assert (code, out.splitlines()[0]) == (0, "labels: 9")
+    found = json.loads(blendsmith("judge", "eval", tmp_path / "m", "--label", "labels", "--json")[1])
+    assert (found["n"], found["unlabelled"]) == (9, 6)
+    blendsmith("run", job, "--manifest", tmp_path / "m")
+    assert json.loads(blendsmith("sql", tmp_path / "m", "SELECT count(*) AS n FROM labels", "--json")[1]) == [{"n": 9}]
+    assert blendsmith("judge", "review", tmp_path / "m", tmp_path / "r.html")[0] == 0
