@@ -11,12 +11,13 @@ import polars as pl
 from manifests import labels
 from manifests.component import Context
 from manifests.jobs import rows
-from manifests.jobs.stages import FAILED, Stage, artefact, data_stages, training_stages
+from manifests.jobs.stages import FAILED, Stage, artefact, data_stages, space_of, training_stages
 from manifests.jobs.training import base_identity
 from manifests.store import FILE, Manifest
 
 if TYPE_CHECKING:
     from manifests.jobs.spec import Job
+    from mixers.blend import Blend
 
 RUN: Final = "run"
 REUSE: Final = "re-use"
@@ -99,6 +100,8 @@ class _Planner:
     def __init__(self, job: Job, state: _Published) -> None:
         self.job, self.state, self.have = job, state, state.keys()
         self.fresh = True  # every data stage so far is in the manifest
+        self.pooled = True  # and so is all that blends are drawn from
+        self.drawn: dict[str, Blend] = {}
 
     def plan(self) -> Plan:
         data = data_stages(self.job, labels.digest_for(self.state if self.state.there else None, self.job.curate))
@@ -113,7 +116,31 @@ class _Planner:
         gone = not reused and self.have.get(stage.name) == stage.key
         if not reused:
             self.fresh = False
-        return PlanRow(stage.name, REUSE if reused else RUN, count, unit, GONE if gone else self._why(stage), at_most)
+            self.pooled = self.pooled and stage.kind == "mix"
+        why = (GONE if gone else self._why(stage)) + self._repeats(stage)
+        return PlanRow(stage.name, REUSE if reused else RUN, count, unit, why, at_most)
+
+    def _draw(self, stage: Stage) -> Blend:
+        """Draw a blend from the pool in the manifest, for its counts; raise what a run would raise."""
+        mixer, space = stage.component, space_of(self.job, stage.component)
+        like = getattr(mixer, "like", None)
+        earlier = {name: blend for name, blend in self.drawn.items() if blend.name == like}
+        ref = f"{like}@{stage.seed}"
+        if like is not None and ref not in earlier:
+            earlier[ref] = rows.blend_of(self.state, ref)
+        blend: Blend = mixer.blend(rows.pool(self.state, None if space is None else space.name), stage.seed, earlier)
+        self.drawn[blend.ref] = blend
+        return blend
+
+    def _repeats(self, stage: Stage) -> str:
+        """Return which strata of a blend to be drawn are shown more than once, and how often."""
+        blend = self.drawn.get(stage.name.removeprefix("mix:"))
+        if blend is None:
+            return ""
+        again = blend.strata.filter((pl.col("repeats") > 1) & (pl.col("samples") > 0))
+        shown = [f"{n}: {t / s:.2f} epochs" for n, t, s in again.select("stratum", "taken", "samples").iter_rows()]
+        more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+        return f"; repeats {', '.join(shown[:5])}{more}" if shown else ""
 
     def _there(self, stage: Stage) -> bool:
         folder = artefact(stage, self.job.manifest)
@@ -137,6 +164,8 @@ class _Planner:
             asked = getattr(stage.component, "rows", None)
             if held is not None and held.height:
                 return int(held["n_rows"][0]), "rows", False
+            if self.pooled:
+                return int(self._draw(stage).members["repeats"].sum()), "rows", False
             return (asked if isinstance(asked, int) else None), "generalist rows", False
         return getattr(stage.component, "steps", None), "steps", False
 

@@ -146,7 +146,8 @@ def training_rows(state: State, ref: str) -> tuple[Row, ...]:
 
     frame = state.query(
         "SELECT m.sample_id, m.weight, m.repeats, s.messages, m.role, b.recipe FROM store.members m"
-        " JOIN store.blends b USING (blend) JOIN store.samples s USING (sample_id) WHERE m.blend = ? ORDER BY m.position",
+        " JOIN store.blends b USING (blend) JOIN store.samples s USING (sample_id) WHERE m.blend = ?"
+        " ORDER BY m.position",
         [ref],
     )
     staged = json.loads(frame["recipe"][0]).get("order", "mixed") != "mixed" if frame.height else False
