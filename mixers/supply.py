@@ -85,7 +85,7 @@ def generalists(pool: Pool, terms: Terms, seed: int, purpose: str = "member", ra
     keys = sampling_key(k64 if rows.size == k64.size else k64[rows], seed, purpose)
     second = None
     if ranks is not None:
-        drawable, ranked = ranks(samples[rows], keys)
+        drawable, ranked = ranks(samples if rows.size == samples.height else samples[rows], keys)
         rows, codes, second, keys = rows[drawable], codes[drawable], keys[drawable], ranked
     line = Line(codes, keys, samples["sample_id"], rows, second)
     clean = before + _contaminated(pool, terms.by, strata)
