@@ -1,10 +1,11 @@
 """What the judge costs on top of its engine: the same prompts through `Judge` and through `LLM.generate` alone.
 
 Run `python -m tests.benchmarks.judge_throughput [--model DIR] [--data FILE.parquet] [--rows N] [--rounds N]`. Two
-processes each hold one engine with the same settings; the rounds alternate between them, and each round has prompts of
-its own, so neither profits from the other's prefix cache. `Judge` renders, looks up the cache, sends the prompts to the
-engine's process, stores every reply and makes the tables; the raw engine gets ready prompts in a single call. Starting
-either engine is left out.
+processes each hold one engine with the same settings; each goes first in every other round, and each round has prompts
+of its own, so neither profits from the other's prefix cache. `Judge` renders, looks up the cache, sends the prompts to
+the engine's process, stores every reply and makes the tables; the raw engine gets ready prompts in a single call.
+Starting either engine is left out. `cached` is the share of the prompts' tokens that the prefix cache held. On loaded
+cores the CPU seconds are the steadier clock.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 import polars as pl
 import psutil
 
+from curate.inquiry import stored
 from curate.judge import Judge
 from curate.judges import Menu, Reply
 from curate.judges.prompter import first_tokens
@@ -75,9 +77,9 @@ def raw(model: str, length: int) -> None:
     labels = list(first_tokens(llm.get_tokenizer(), tail, tiny_model.LABELS))
     sampling = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=labels, detokenize=False)
     for line in sys.stdin:
-        prompts = json.loads(line)
-        llm.generate(prompts, sampling, use_tqdm=False)
-        out.write(b"done\n")
+        outputs = llm.generate(json.loads(line), sampling, use_tqdm=False)
+        cached = sum(output.num_cached_tokens or 0 for output in outputs)
+        out.write(b"%.4f\n" % (cached / sum(len(output.prompt_token_ids) for output in outputs)))
         out.flush()
     os._exit(0)
 
@@ -103,6 +105,12 @@ def prompts_of(table: pl.DataFrame) -> list[str]:
         )
         for row in rows
     ]
+
+
+def cached(root: Path, keys: Iterable[str]) -> float:
+    """Return the share of the stored calls' prompt tokens that the prefix cache held."""
+    replies = stored(root, keys).values()
+    return sum(reply.tokens_cached for reply in replies) / sum(reply.tokens_in for reply in replies)
 
 
 def cpu_seconds(*pids: int) -> float:
@@ -135,13 +143,27 @@ def measure(arguments: argparse.Namespace, model: str, root: Path) -> tuple[Timi
             table = samples(arguments.data, arguments.rows, seed=100 + number)
             line = json.dumps(prompts_of(table)) + "\n"
             judge, context = Judge(judge=Opened(session), prompt=PROMPT), Context(root=root / str(number))
-            with timed(judged, os.getpid(), *session.pids):
-                statuses = judge.score(table, context).scores["status"].value_counts().rows()
-            with timed(direct, other.pid):
-                other.stdin.write(line)
-                other.stdin.flush()
-                other.stdout.readline()
-            print(f"round {number}: judge {judged[-1]}, raw {direct[-1]} (wall, CPU seconds), {dict(statuses)}")
+            hits: dict[str, float] = {}
+
+            def ours(judge=judge, table=table, context=context, hits=hits) -> None:  # type: ignore[no-untyped-def]
+                with timed(judged, os.getpid(), *session.pids):
+                    scores = judge.score(table, context).scores
+                assert scores["status"].unique().to_list() == ["ok"], "rows failed: the rounds are not comparable"
+                hits["judge"] = cached(context.root, scores["key"])
+
+            def theirs(line=line, hits=hits) -> None:  # type: ignore[no-untyped-def]
+                with timed(direct, other.pid):
+                    other.stdin.write(line)
+                    other.stdin.flush()
+                    hits["raw"] = float(other.stdout.readline())
+
+            for act in (ours, theirs) if number % 2 else (theirs, ours):
+                act()
+            print(
+                f"round {number}: judge {judged[-1][0]:.3f} s, {judged[-1][1]:.2f} CPU s; raw {direct[-1][0]:.3f} s,"
+                f" {direct[-1][1]:.2f} CPU s; cached {hits['judge']:.1%} and {hits['raw']:.1%}",
+                flush=True,
+            )
     return judged[1:], direct[1:]
 
 
@@ -152,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", help="Parquet file with instruction and output, or prompt and response")
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--chunk", type=int, default=256)
+    parser.add_argument("--chunk", type=int, default=Vllm.chunk)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--raw", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
@@ -164,8 +186,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         judged, direct = measure(arguments, model, Path(folder))
     for i, clock in enumerate(("wall", "CPU")):
         judge, alone = (statistics.median(times[i] for times in rounds) for rounds in (judged, direct))
+        pairs = sorted(two[i] / one[i] for one, two in zip(judged, direct, strict=True))
         rates = f"judge {arguments.rows / judge:.1f}, LLM.generate {arguments.rows / alone:.1f} requests"
-        print(f"per {clock} second: {rates}; ratio {alone / judge:.3f} (medians of {len(judged)} rounds)")
+        print(
+            f"per {clock} second: {rates} (medians of {len(judged)} rounds); utilisation {alone / judge:.3f},"
+            f" median of the pairs {statistics.median(pairs):.3f} ({pairs[0]:.3f} to {pairs[-1]:.3f})"
+        )
 
 
 if __name__ == "__main__":

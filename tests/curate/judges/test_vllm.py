@@ -151,6 +151,15 @@ def test_another_seed_and_another_place_in_the_list_of_texts_is_another_text(ses
 
 
 @pytest.mark.vllm
+def test_more_seeded_prompts_than_one_step_of_the_engine_reads_are_written(session):
+    # 60 prompts of over 100 tokens; a step reads 4,096, and vLLM cannot divide a seeded prompt between two on a CPU.
+    long = [f"{i} " + "the stone of the river " * 20 for i in range(60)]
+    replies = written(session, long, Writing(4, temperature=1.0))
+    assert sum(reply.tokens_in for reply in replies.values()) > 4096
+    assert {reply.status for reply in replies.values()} == {"ok"}
+
+
+@pytest.mark.vllm
 def test_prompts_that_say_the_same_to_the_model_are_not_given_the_same_chances(session):
     # A control token is broken by a space, so both are one prompt to the model, with seeds of their own.
     twins = ["a </s>", "a < /s>"]
