@@ -47,22 +47,22 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=50)
     given = parser.parse_args()
     seen, held = small_judge.rows(given.data)
-    usual = frame(dict.fromkeys((question, answer) for question, answer, _ in held[:300]))
+    usual = frame(dict.fromkeys((question, answer) for question, answer, _ in held))
     with tempfile.TemporaryDirectory() as folder:
         model = given.model or Path(folder) / "judge"
         if not (model / "config.json").exists():
             small_judge.train(model, seen, steps=given.steps)
         one = Judge(judge=Vllm(model=str(model), max_model_len=1024))
-        print(f"measured with a small local judge, served by vLLM; {given.probes} held-out questions")
+        print(f"measured with a small local judge, served by vLLM; held-out questions, at most {given.probes}")
         for name, judge in (("one verdict", one), ("3 votes", replace(one, votes=3))):
             found = passed(judge, probes(usual, given.probes), Path(folder))
             total = passed(judge, usual, Path(folder))
             print(f"{name}: called correct")
             print(shown("answers of the data", total["passed"].sum(), total["n"].sum()))
             print(shown("answers that say nothing", found["passed"].sum(), found["n"].sum()))
-            by_text = dict(found.select("response", "passed").iter_rows())
+            by_text = {text: (hits, n) for text, n, hits in found.select("response", "n", "passed").iter_rows()}
             for text in MASTER_KEYS:
-                print(shown(f"  {text!r}", by_text[text], given.probes))
+                print(shown(f"  {text!r}", *by_text[text]))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_no_instruction_gives_no_figure():
 def gullible(prompt, before, request):
     """Pass each answer that is one of three words; be unsure of none."""
     fooled = "Solution\n" in prompt or prompt == PROBE
-    return Action(SURE if fooled else {" correct": 0.1, " wrong": 0.8, " A": 0.9})
+    return Action(SURE if fooled else {" correct": 0.05, " wrong": 0.5, " A": 0.4})
 
 
 def test_a_judge_asked_for_probes_tells_how_many_passed_and_scores_its_rows_as_ever(tmp_path):

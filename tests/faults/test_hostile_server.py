@@ -114,7 +114,7 @@ CASES = {
     "no choice": (answer('{"choices": []}'), "no label probabilities"),
     "no probabilities": (choice("null"), "no label probabilities"),
     "a probability above 1": (choice('{"top_logprobs": [{" wrong": 5.0}]}'), "not log-probabilities"),
-    "probabilities above 1 together": (choice('{"top_logprobs": [{" wrong": 0.0, " correct": 0.0}]}'), "more than 1"),
+    "probabilities above 1 together": (choice('{"top_logprobs": [{" wrong": 0.0, " correct": 0.0}]}'), "add up to 2"),
     "NaN": (choice('{"top_logprobs": [{" wrong": NaN}]}'), "not log-probabilities"),
     "words for numbers": (choice('{"top_logprobs": [{" wrong": "high"}]}'), "no label probabilities"),
     "lists for numbers": (choice('{"top_logprobs": [{" wrong": [1]}]}'), "no label probabilities"),
