@@ -40,6 +40,7 @@ Script = Callable[[str, int, Mapping[str, Any]], Action]
 class FakeServer(ThreadingHTTPServer):
     """Serves on a free port of 127.0.0.1 within a `with` block; keeps what it was asked and what it answered."""
 
+    request_queue_size = 128  # more than the clients that may knock at once: one turned away comes back a second later
     daemon_threads = True
     block_on_close = False
 
