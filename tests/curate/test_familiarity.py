@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import polars as pl
@@ -10,12 +11,16 @@ import pytest
 from curate.familiarity import HIGHLY, MAYBE, UNKNOWN, WEAKLY, Familiarity, category
 from curate.inquiry import CACHE
 from curate.judges import JudgeEngine, Text
+from curate.judges.vllm import Vllm
+from curate.measure import auroc
 from curate.step import JUDGES, STEPS, Scorer
 from manifests import schema
 from manifests.component import Context, component_key
 from manifests.errors import UserError
+from tests.benchmarks import world
 from tests.curate.judged import by_response, frame
 from tests.curate.writer import Writer
+from trainers.scratch import Scratch
 
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Norway": "Oslo", "Japan": "Tokyo", "Peru": "Lima", "Kenya": "Nairobi"}
 
@@ -264,3 +269,52 @@ def test_the_key_hangs_on_every_field_and_the_identity_on_the_encoder_only_where
     assert len({component_key(part) for part in (scorer, *changed)}) == 4
     assert scorer.identity() == {"model": {"model": "writer"}}
     assert set(replace(scorer, match="embedding", encoder="hash").identity()) == {"model", "encoder"}
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
+    """Return a model that has learnt a table of facts by heart, those facts, and as many that it was never told."""
+    facts = world.facts(random.Random(4), 10, 40)
+    taught, unseen = facts[:20], facts[20:]
+    folder = tmp_path_factory.mktemp("memory")
+    size = {"layers": 2, "width": 64, "heads": 2, "vocab": 400, "context": 128, "batch_tokens": 1024, "lr": 1e-2}
+    texts = world.lessons([(fact, fact.true) for fact in taught], 0, together=2)
+    return Scratch(**size, steps=200).build(texts, folder / "base", Context(root=folder)), taught, unseen
+
+
+def greedy(folder, prompts: list[str]) -> list[str]:
+    """Return the first line that a plain forward pass adds to each prompt, token by token."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    found = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"]
+        written = model.generate(ids, max_new_tokens=12, do_sample=False, pad_token_id=0)[0, ids.shape[1] :]
+        found.append(tokenizer.decode(written, skip_special_tokens=True).partition("\n")[0].strip())
+    return found
+
+
+@pytest.mark.vllm
+def test_a_real_model_is_familiar_with_what_it_was_taught_and_with_nothing_else(memory, tmp_path):
+    folder, taught, unseen = memory
+    answers = greedy(folder, [f"Question: {fact.ask(0)}\nAnswer:" for fact in taught + unseen])
+    assert sum(said == fact.true for said, fact in zip(answers, taught, strict=False)) >= 18  # it did learn them
+    samples = frame((fact.ask(0), fact.true) for fact in taught + unseen)
+    shown = frame((fact.ask(1), fact.true) for fact in taught).with_columns(role=pl.lit("specialist"))
+    scorer = Familiarity(model=Vllm(model=str(folder), max_model_len=128), shots=1, sets=2, samples=4, max_tokens=12)
+    scores = scorer.score(samples, Context(root=tmp_path), {"specialist": shown}).scores
+    assert set(scores["status"]) == {"ok"}
+    value = dict(samples.join(scores, on="sample_id").select("prompt", "value").iter_rows())
+    known, new = ([value[fact.ask(0)] for fact in facts] for facts in (taught, unseen))
+    assert sum(known) / len(known) > 0.85
+    assert sum(new) / len(new) < 0.1
+    assert auroc([True] * 20 + [False] * 20, known + new) > 0.97
+
+    alone = replace(scorer, shots=0, samples=0).score(samples, Context(root=tmp_path)).scores
+    found = dict(samples.join(alone, on="sample_id").select("prompt", "value").iter_rows())
+    expected = {f.ask(0): float(said == f.true) for said, f in zip(answers, taught + unseen, strict=True)}
+    assert found == expected
