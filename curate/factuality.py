@@ -55,6 +55,7 @@ class Factuality:
     version: ClassVar[int] = 1
     good: ClassVar[str] = "low"
     reads_verdicts: ClassVar[bool] = True
+    reads_errors: ClassVar[bool] = True
 
     reads: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of earlier scorers whose value is P(wrong), cheapest first: `[computed, grounded, judge]`."""
@@ -165,6 +166,7 @@ class Factuality:
         truth = wrong.fill_null(value=False).to_numpy()[known]
         groups = normalise(rows["prompt"], case=True).to_numpy()[known]
         told: list[dict[str, Any]] = []
+        where = f"meta.{self.truth} in {self.name}"
         for name in (*self.reads, self.name):
             if name == self.name:
                 values = [outcome.value for outcome in found]
@@ -176,7 +178,7 @@ class Factuality:
                 note = f"alone, at {self.threshold:g}; decided: rows of the cascade that it decides"
             p = np.array([np.nan if value is None else value for value in values], dtype=np.float64)[known]
             measured = errors(truth, p, np.array(sure)[known], groups, self.threshold, self.seed)
-            told += [{"scorer": name, "measured_on": f"meta.{self.truth}", "note": note, **row} for row in measured]
+            told += [{"scorer": name, "measured_on": where, "note": note, **row} for row in measured]
         return schema.frame(told, schema.QUALITY)
 
 

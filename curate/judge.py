@@ -26,6 +26,9 @@ from manifests import schema
 from manifests.component import COMPONENT, Context, Table
 from manifests.errors import UserError
 from manifests.names import canonical_json, check_name
+from manifests.predicate import score_column
+
+Band = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -41,6 +44,7 @@ class Judge:
     version: ClassVar[int] = 1
     inert: ClassVar[frozenset[str]] = frozenset({"truth"})
     good: ClassVar[str] = "low"
+    reads_errors: ClassVar[bool] = True
     nested: ClassVar[Mapping[str, Table]] = {"judge": JUDGES}
     paths: ClassVar[frozenset[str]] = frozenset({"prompt"})
 
@@ -82,6 +86,10 @@ class Judge:
     """Sources that are judged, all when left out; the other rows abstain."""
     remarked: tuple[str, ...] = ()
     """Judge only rows that an earlier step kept with one of these remarks, such as `conflict`; others abstain."""
+    unless: tuple[str, ...] = ()
+    """Names of earlier scorers of errors, such as [computed]: rows that one of them decides are not judged."""
+    band: Band = (0.1, 0.9)
+    """An earlier scorer decides a row at or below the first number (right) and at or above the second (wrong)."""
     truth: str | None = None
     """Key of meta that is true where a row is wrong: the judge never sees it, its measured quality is reported."""
     probes: Annotated[int, Field(ge=0)] = 0
@@ -106,6 +114,7 @@ class Judge:
             "reason_cut": (self.reason_cut != "fail" and not self.reason, "no reasoning is asked for: set `reason`"),
             "max_spread": (self.max_spread < 1.0 and self.votes == 1, "one vote has no spread: set `votes`"),
             "max_claims": (self.max_claims != 8 and self.mode == "whole", "it is for `mode: claims`"),
+            "band": (self.band != (0.1, 0.9) and not self.unless, "no earlier scorer is named: set `unless`"),
             "pool": (self.pool != "max" and self.mode == "whole", "it is for `mode: claims`"),
             "partial": (
                 self.partial != "fail" and self.mode == "whole" and self.votes == 1,
@@ -127,6 +136,11 @@ class Judge:
     def reads_remarks(self) -> bool:
         """Whether the job hands the remarks of earlier steps to `score`, as the list column `remarks`."""
         return bool(self.remarked)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Scorers whose values the job hands to `score`, as columns of their names."""
+        return self.unless
 
     def identity(self) -> dict[str, Any]:
         """Return what the fields do not say: the prompts' texts and the engine's weights, by hash."""
@@ -205,7 +219,7 @@ class Judge:
     def _judged(self, samples: pl.DataFrame, desk: Desk) -> Scored:
         """Return the scores and verdicts that the answers at the desk amount to."""
         interview = self._interview(desk)
-        asked = samples.filter(self._asked(samples)).select("sample_id", "content_id", "prompt", "response")
+        asked = self._asked(samples).select("sample_id", "content_id", "prompt", "response")
         cases = [
             Case(sample_id, content_id, {"instruction": prompt, "response": response})
             for sample_id, content_id, prompt, response in asked.sort("sample_id").iter_rows()
@@ -219,9 +233,8 @@ class Judge:
         """Return how often answers that say nothing pass; None when the job asks for no probe."""
         if not self.probes:
             return None
-        plain = replace(self, defects=(), repair=0)
-        asked = samples.filter(self._asked(samples))
-        return probe(lambda rows: plain._judged(rows, desk).verdicts, asked, self.probes, self.name)
+        plain = replace(self, defects=(), repair=0, unless=(), band=(0.1, 0.9))
+        return probe(lambda rows: plain._judged(rows, desk).verdicts, self._asked(samples), self.probes, self.name)
 
     def _checked(self, interview: Interview, cases: Sequence[Case]) -> list[Checked]:
         if self.mode == "whole":
@@ -240,14 +253,31 @@ class Judge:
             for what, extras in found.items()
         }
 
-    def _asked(self, samples: pl.DataFrame) -> pl.Expr:
-        """Return which rows are to be judged."""
+    def _left_out(self, samples: pl.DataFrame) -> pl.Expr:
+        """Return why a row is not judged, null for the rows that are."""
         if self.remarked and "remarks" not in samples.columns:
             cure = "give `samples` a list column `remarks`, as a job does"
             raise UserError("no remarks beside the samples", value=self.remarked, remedy=cure)
-        asked = pl.col("source").is_in(self.sources) if self.sources else pl.lit(value=True)
-        marks = pl.lit(list(self.remarked), pl.List(pl.String))
-        return asked & (pl.col("remarks").list.set_intersection(marks).list.len() > 0) if self.remarked else asked
+        reasons: list[tuple[pl.Expr, str]] = []
+        if self.sources:
+            reasons.append((~pl.col("source").is_in(self.sources), "its source is not judged"))
+        if self.remarked:
+            marks = pl.lit(list(self.remarked), pl.List(pl.String))
+            bare = pl.col("remarks").list.set_intersection(marks).list.len() == 0
+            reasons.append((bare, "no step made such a remark on it"))
+        for name in self.unless:
+            column = score_column(name)
+            if column not in samples.columns:
+                cure = f"give `samples` the column {column}, as a job does"
+                raise UserError("no values of an earlier scorer beside the samples", value=name, remedy=cure)
+            decided = (pl.col(column) <= self.band[0]) | (pl.col(column) >= self.band[1])
+            reasons.append((decided, f"{name} decides it"))
+        found = [pl.when(held).then(pl.lit(why)) for held, why in reasons]
+        return pl.coalesce(*found, pl.lit(None, pl.String)).alias("left_out")
+
+    def _asked(self, samples: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows that are to be judged."""
+        return samples.filter(self._left_out(samples).is_null())
 
     def _word(self, opinion: Opinion) -> str | None:
         if opinion.value is None:
@@ -259,9 +289,8 @@ class Judge:
     ) -> Scored:
         scores: list[dict[str, Any]] = []
         verdicts: list[dict[str, Any]] = []
-        left_out = "no step made such a remark on it" if self.remarked else "its source is not judged"
-        for sample_id, asked in samples.select("sample_id", asked=self._asked(samples)).sort("sample_id").iter_rows():
-            nothing = Checked(Opinion(ABSTAINED, None, "empty response" if asked else left_out))
+        for sample_id, left_out in samples.select("sample_id", self._left_out(samples)).sort("sample_id").iter_rows():
+            nothing = Checked(Opinion(ABSTAINED, None, left_out or "empty response"))
             got = found.get(sample_id, nothing)
             further = {what: by_id[sample_id] for what, by_id in extras.items() if sample_id in by_id}
             opinion = got.opinion

@@ -64,7 +64,8 @@ class Step(Protocol):
     `roles` are the roles it sees; `needs` the roles handed to it as reference (`("eval",)` for decontamination). A step
     or scorer may also have `reads`, a tuple of names: scorers that stand earlier in the job, whose values it gets as
     further columns of `samples`, named `predicate.score_column(name)`, null where there is no value. Where
-    `reads_verdicts` is true it gets their whole answers instead: columns named `predicate.verdict_column(name)`.
+    `reads_verdicts` is true it gets their whole answers instead: columns named `predicate.verdict_column(name)`. Where
+    `reads_errors` is true the job refuses scorers of whose values less is not better.
     """
 
     kind: ClassVar[str]

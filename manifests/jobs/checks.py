@@ -119,7 +119,7 @@ def steps(job: Job, problems: Problems) -> None:
             if name not in scorers and None not in job.curate:
                 remedy = "put a scorer of this name before the step that reads it"
                 problems.add("no earlier scorer has this name", ("curate", i), name, options=scorers, remedy=remedy)
-            elif getattr(part, "reads_verdicts", False) and scorers.get(name, "low") != "low":
+            elif getattr(part, "reads_errors", False) and scorers.get(name, "low") != "low":
                 remedy = "read scorers of errors, of which less is better; a classifier says `better: low` for that"
                 problems.add(
                     f"'{part.kind}' reads a scorer that does not look for errors", ("curate", i), name, remedy=remedy

@@ -190,7 +190,7 @@ def test_with_a_truth_each_instruments_errors_are_measured_and_unlabelled_rows_l
     assert found["factuality", "recall"] == (pytest.approx(2 / 3), 3)
     assert found["factuality", "decided"] == (0.75, 4)
     assert found["factuality", "coverage"] == (1.0, 4)
-    assert set(quality["measured_on"]) == {"meta.wrong"}
+    assert set(quality["measured_on"]) == {"meta.wrong in factuality"}
     assert Factuality(reads=NAMES).score(frame, CONTEXT).quality is None
 
 

@@ -368,3 +368,29 @@ def test_only_rows_with_one_of_the_remarks_are_judged(tmp_path):
     }
     with pytest.raises(UserError, match="no remarks beside the samples"):
         judge.score(samples, Context(root=tmp_path))
+
+
+def test_rows_that_an_earlier_scorer_decides_are_not_judged_and_cost_no_call(tmp_path):
+    samples = frame([("q", "right"), ("q", "wrong"), ("q", "open"), ("q", "unread")])
+    values = pl.DataFrame({"response": ["right", "wrong", "open", "unread"], "sum_check": [0.1, 0.9, 0.5, None]})
+    known = samples.join(values, on="response").sort("sample_id")
+    judge = Judge(judge=Answering(fixed(0.6, 0.4)), prompt="plain", unless=("sum-check",))
+    assert judge.reads == ("sum-check",)
+    assert judge.pending(known, Context(root=tmp_path)) == 2
+    said = by_response(samples, judge.score(known, Context(root=tmp_path)).scores)
+    assert {text: row["status"] for text, row in said.items()} == {
+        "right": "abstained",
+        "wrong": "abstained",
+        "open": "ok",
+        "unread": "ok",
+    }
+    assert said["right"]["why"] == said["wrong"]["why"] == "sum-check decides it"
+    wide = Judge(judge=Answering(fixed(0.6, 0.4)), prompt="plain", unless=("sum-check",), band=(0.05, 0.95))
+    assert set(wide.score(known, Context(root=tmp_path)).scores["status"]) == {"ok"}
+
+
+def test_what_the_judge_cannot_leave_out_is_told():
+    with pytest.raises(UserError, match="no values of an earlier scorer beside the samples: 'computed'"):
+        Judge(judge=Answering(fixed(0, 0)), unless=("computed",)).pending(numbered(1), Context(root=Path()))
+    with pytest.raises(UserError, match="`band` would change nothing"):
+        Judge(judge=Answering(fixed(0, 0)), band=(0.2, 0.8))

@@ -68,12 +68,15 @@ def test_a_sum_that_is_wrong_is_wrong_whatever_the_judge_says_and_carries_the_pr
 
 
 def test_the_cascades_errors_and_each_instruments_are_in_the_manifest(done):
-    found = ask(done, "SELECT scorer, value FROM quality WHERE metric = 'precision' ORDER BY scorer")
+    found = ask(
+        done,
+        "SELECT scorer, value FROM quality WHERE metric = 'precision' AND measured_on LIKE 'meta.wrong in %' ORDER BY 1",
+    )
     assert found["scorer"].to_list() == ["computed", "factuality", "judge"]
     assert dict(found.iter_rows())["factuality"] == 1.0
     assert dict(found.iter_rows())["judge"] < 1.0
-    with Manifest(manifest(done)) as opened:
-        assert set(json.loads(opened.meta()["judge_eval"])) == {"factuality"}
+    stages = ask(done, "SELECT stage FROM stages WHERE kind = 'quality'")["stage"]
+    assert stages.to_list() == ["quality:factuality"]
 
 
 def test_without_a_cascade_the_last_scorer_that_gives_verdicts_is_asked(tmp_path):
@@ -102,7 +105,7 @@ def test_a_changed_band_runs_the_cascade_and_the_blends_and_nothing_before_them(
     assert go(path).exit_code == 0
     after = finished(path)
     assert {stage for stage in after if after[stage] != before[stage]} == {
-        "score:6-factuality", "mix:plain@0", "mix:plain@1", "mix:near@0", "mix:near@1",
+        "score:6-factuality", "quality:factuality", "mix:plain@0", "mix:plain@1", "mix:near@0", "mix:near@1",
     }  # fmt: skip
     assert small_job.broken(path) == []
 
@@ -122,3 +125,24 @@ def test_what_a_cascade_cannot_read_is_said_with_its_line(tmp_path, line, messag
         load_job(path)
     assert message in str(caught.value)
     assert "job.yaml:1" in str(caught.value)
+
+
+def test_the_judge_is_not_asked_of_rows_that_a_cheaper_scorer_decided(tmp_path):
+    spare = JUDGE.replace("{kind: judge,", "{kind: judge, unless: [computed],")
+    path = small_job.without_training(small_job.write(tmp_path))
+    edit(path, (JUDGE, "  - {kind: computed}\n" + spare + "  - {kind: factuality, reads: [computed, judge]}\n"))
+    assert go(path).exit_code == 0
+    query = "SELECT c.status AS computed, j.why FROM scores c JOIN scores j USING (sample_id)"
+    found = ask(path, query + " WHERE c.scorer = 'computed' AND j.scorer = 'judge'")
+    assert found.filter(computed="ok").height >= 30
+    assert set(found.filter(computed="ok")["why"]) == {"computed decides it"}
+    assert "computed decides it" not in set(found.filter(computed="abstained")["why"])
+    decided = ask(path, "SELECT DISTINCT why FROM scores WHERE scorer = 'factuality' AND status = 'ok'")["why"]
+    assert "computed decides" in set(decided)
+
+
+def test_a_judge_cannot_be_spared_by_a_scorer_that_does_not_look_for_errors(tmp_path):
+    path = small_job.without_training(small_job.write(tmp_path))
+    edit(path, (JUDGE, "  - {kind: length}\n" + JUDGE.replace("{kind: judge,", "{kind: judge, unless: [length],")))
+    with pytest.raises(UserError, match="reads a scorer that does not look for errors"):
+        load_job(path)
