@@ -46,15 +46,15 @@ sources:
     licence: CC0-1.0
   - {name: known, path: known.jsonl, format: question-answer, role: specialist, task: known, licence: CC0-1.0}
   - {name: held, path: held.jsonl, format: question-answer, role: eval, task: known, licence: CC0-1.0}
-SOURCEScurate:
+DOCUMENTScurate:
   - {kind: computed}
-INSTRUMENTS  - kind: judge
+GROUNDED  - kind: judge
     prompt: plain
     labels: [correct, wrong]
     truth: wrong
     judge: {kind: vllm, model: judge, chat: true, max_model_len: 128}
   - {kind: classifier, label: wrong, better: low, encoder: null}
-  - {kind: factuality, reads: [computed, READSjudge], truth: wrong}
+  - {kind: factuality, reads: [computed, grounded, judge], truth: wrong}
   - kind: familiarity
     model: {kind: vllm, model: base, max_model_len: 256}
     shots: 3
@@ -62,10 +62,16 @@ INSTRUMENTS  - kind: judge
     samples: 5
     max_tokens: 12
 """
-GROUNDED = "  - {kind: grounded, sources: [documents]}\n"
-DOCUMENTS = (
-    "  - {name: documents, path: documents.jsonl, format: prompt-completion, role: knowledge, licence: CC0-1.0}\n"
-)
+GROUNDED = f"  - {{kind: grounded, functional: [{', '.join(name for name, _ in world.STATED.values())}]}}\n"
+DOCUMENTS = """\
+  - name: documents
+    path: documents.jsonl
+    format: prompt-completion
+    role: knowledge
+    keep: [relation]
+    licence: CC0-1.0
+"""
+INSTRUMENTS = ("computed", "grounded", "judge", "classifier", "factuality")
 CELLS = ("true-familiar", "true-unfamiliar", "false-familiar", "false-unfamiliar")
 FACTS = "meta->>'cell' <> 'sum'"
 EFFECT = """\
@@ -76,11 +82,11 @@ measure:
 CLOSING = """\
 All figures above are synthetic. What they show: whether the machinery does what it claims when the truth is known for
 every row: what an instrument calls wrong is wrong, what it misses is counted, familiarity finds what the model was
-taught and not what is true, and the cascade keeps the precision of its first instruments and gains the recall of its
-last. What they cannot show: how a judge of 7 billion parameters errs (this one knows three quarters of the facts
-because it was taught them), how often real rows are wrong, what a real base model knows, or whether any effect of a
-filter on a specialist has this size, or this sign, on real text. Real errors are not drawn at random, and real facts
-can be worded, inferred and half known; here they are memorised or they are not."""
+taught and not what is true, and the cascade lifts precision and recall of the judge by the rows that the cheaper
+instruments decide before it. What they cannot show: how a judge of 7 billion parameters errs (this one knows three
+quarters of the facts because it was taught them), how often real rows are wrong, what a real base model knows, or
+whether any effect of a filter on a specialist has this size, or this sign, on real text. Real errors are not drawn at
+random, and real facts can be worded, inferred and half known; here they are memorised or they are not."""
 
 
 def main() -> int:
@@ -140,13 +146,9 @@ def write(made: world.World, out: Path, seeds: int) -> None:
     lines(out / "pool.jsonl", [row.record() for row in made.pool])
     lines(out / "known.jsonl", asked[: len(made.specialist)])
     lines(out / "held.jsonl", asked[len(made.specialist) :])
-    grounded = has_grounded()
-    if grounded:
-        told = [fact for i, fact in enumerate(made.facts) if i % 2 == 0]
-        lines(out / "documents.jsonl", [{"prompt": fact.ask(0), "completion": fact.true} for fact in told])
-    text = JOB.replace("LEVELS", ", ".join(f"at{level}" for level in world.LEVELS))
-    text = text.replace("SOURCES", DOCUMENTS if grounded else "").replace("INSTRUMENTS", GROUNDED if grounded else "")
-    text = text.replace("READS", "grounded, " if grounded else "")
+    lines(out / "documents.jsonl", world.knowledge(made.facts[::2]))
+    levels = ", ".join(f"at{level}" for level in world.LEVELS)
+    text = JOB.replace("LEVELS", levels).replace("DOCUMENTS", DOCUMENTS).replace("GROUNDED", GROUNDED)
     (out / "job.yaml").write_text(text + (effect(seeds) if seeds else ""), "utf-8")
 
 
@@ -172,13 +174,6 @@ def effect(seeds: int) -> str:
     return "\n".join([*lines_, EFFECT.rstrip(), "compare:", *(f"  - [{a}, {b}]" for a, b in pairs)]) + "\n"
 
 
-def has_grounded() -> bool:
-    """Return whether there is an instrument that checks claims against documents."""
-    from curate.step import STEPS
-
-    return "grounded" in STEPS.kinds()
-
-
 def scored(manifest: Manifest) -> pl.DataFrame:
     """Return the pool's rows with what is true of them by construction and what each scorer says, null for nothing."""
     meta = ", ".join(f"(s.meta->>'at{level}')::BOOLEAN AS at{level}" for level in world.LEVELS)
@@ -194,13 +189,12 @@ def scored(manifest: Manifest) -> pl.DataFrame:
 
 def tell_instruments(rows: pl.DataFrame) -> None:
     """Print precision, recall and coverage of each instrument at each level."""
-    names = [n for n in ("computed", "grounded", "judge", "classifier", "factuality") if n in rows.columns]
     tell("SYNTHETIC: wrong rows found, flagged at p_error >= 0.5; no verdict is no flag (95 % intervals)")
     tell(f"{'false':>6}  {'instrument':<11} {'precision':>22} {'recall':>22} {'coverage':>9} {'decided':>8}")
     for level in world.LEVELS:
         part = rows.filter(pl.col(f"at{level}"))
         wrong = part["wrong"].to_numpy()
-        for name in names:
+        for name in INSTRUMENTS:
             p = part[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
             sure = (part["factuality:why"] == f"{name} decides").to_numpy()
             if name == "factuality":

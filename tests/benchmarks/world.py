@@ -19,6 +19,13 @@ WORDINGS: Final = {
     "teacher": ("Who taught {x}?", "Name the teacher of {x}.", "Under whom did {x} study?"),
 }
 ENDINGS: Final = {"town": "burg", "guild": "ers", "stone": "ite", "teacher": "son"}
+STATED: Final = {
+    "town": ("place of birth", "{x} was born in {o}."),
+    "guild": ("member of", "{x} is a member of the guild {o}."),
+    "stone": ("stone", "The stone of {x} is {o}."),
+    "teacher": ("student of", "{x} studied under {o}."),
+}
+"""Relation -> the name that a table of facts gives it, and a sentence of a document."""
 ONSETS: Final = (
     "b",
     "br",
@@ -166,6 +173,17 @@ def trials(known: Sequence[Fact], seed: int) -> list[dict[str, Any]]:
                 prompt = f"Question: {fact.ask(wording)}\nAnswer: {answer}\nVerdict:"
                 rows.append({"prompt": prompt, "completion": "wrong" if wrong else "correct"})
     rng.shuffle(rows)
+    return rows
+
+
+def knowledge(told: Sequence[Fact]) -> list[dict[str, Any]]:
+    """Return the facts twice, as rows of a table with a `relation` and as one document per entity."""
+    rows: list[dict[str, Any]] = [
+        {"prompt": fact.entity, "completion": fact.true, "relation": STATED[fact.relation][0]} for fact in told
+    ]
+    for entity in sorted({fact.entity for fact in told}):
+        said = [STATED[f.relation][1].format(x=f.entity, o=f.true) for f in told if f.entity == entity]
+        rows.append({"prompt": entity, "completion": " ".join(said)})
     return rows
 
 
