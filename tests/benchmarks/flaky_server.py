@@ -127,7 +127,7 @@ def judged(samples: pl.DataFrame, server: FakeServer, root: Path, retries: int, 
 
 
 def flaky_runs(
-    samples: pl.DataFrame, root: Path, *, lasting: bool, retries: int, seed: int = 0, timeout: float = 1.0
+    samples: pl.DataFrame, root: Path, *, lasting: bool, retries: int, seed: int = 0, timeout: float = 2.5
 ) -> tuple[Run, Run]:
     """Return the run before a failing server, and the same once more when the server is well."""
     script = Flaky(seed, 1.5 * timeout, lasting)
