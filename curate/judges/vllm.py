@@ -1,4 +1,4 @@
-"""vLLM engines in processes of their own, which give their memory back when they end."""
+"""Engines of vLLM in processes of their own, which give their memory back when they end."""
 
 from __future__ import annotations
 

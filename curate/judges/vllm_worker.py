@@ -189,7 +189,7 @@ class Sender:
             self._waiting, self._since = [], now
 
 
-def serve(engine: Engine, batches: SimpleQueue[Batch | Exception | None], sender: Sender) -> None:
+def serve(engine: Engine, batches: SimpleQueue[Batch | None], sender: Sender) -> None:
     """Answer the batches of questions as they come, until None comes."""
     while True:
         while True:
@@ -199,8 +199,6 @@ def serve(engine: Engine, batches: SimpleQueue[Batch | Exception | None], sender
                 break
             if batch is None:
                 return
-            if isinstance(batch, Exception):
-                raise batch
             if not engine.busy:
                 sender.idle()
             refused = engine.add(*batch)
@@ -208,15 +206,13 @@ def serve(engine: Engine, batches: SimpleQueue[Batch | Exception | None], sender
         sender.add(engine.step(), last=not engine.busy and batches.empty())
 
 
-def read(lines: BinaryIO, prompter: Prompter, batches: SimpleQueue[Batch | Exception | None]) -> None:
-    """Put each line's message and tokens into `batches`, then None, or the error that ended the reading."""
+def read(lines: BinaryIO, prompter: Prompter, batches: SimpleQueue[Batch | None]) -> None:
+    """Put each line's message and tokens into `batches`, then None: at the end, or after an error, which is raised."""
     try:
         for line in lines:
             message = json.loads(line)
             batches.put((message, prompter.encode(message.pop("prompts"))))
-    except Exception as error:  # noqa: BLE001 - `serve` raises it
-        batches.put(error)
-    else:
+    finally:
         batches.put(None)
 
 
@@ -257,7 +253,7 @@ def main(arguments: Sequence[str]) -> int:
         write_line(out, {"error": what, "value": value, "remedy": remedy})
         return 0
     write_line(out, {"labels": [list(labels) for labels in engine.labels]})
-    batches: SimpleQueue[Batch | Exception | None] = SimpleQueue()
+    batches: SimpleQueue[Batch | None] = SimpleQueue()
     threading.Thread(target=read, args=(sys.stdin.buffer, engine.prompter, batches), daemon=True).start()
     serve(engine, batches, Sender(out, settings["chunk"]))
     return 0

@@ -125,11 +125,9 @@ def test_the_reading_thread_gives_messages_with_their_tokens_and_then_the_end():
 
 def test_an_error_of_the_reading_thread_ends_the_process():
     batches: SimpleQueue = SimpleQueue()
-    thread = threading.Thread(target=read, args=(io.BytesIO(b"{not json\n"), Letters(), batches))
-    thread.start()
-    thread.join()
     with pytest.raises(ValueError, match="property name"):
-        serve(Counting(1), batches, Sender(io.BytesIO(), 1))
+        read(io.BytesIO(b"{not json\n"), Letters(), batches)
+    serve(Counting(1), batches, Sender(io.BytesIO(), 1))
 
 
 def test_a_process_without_any_question_ends():
