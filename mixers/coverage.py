@@ -17,6 +17,7 @@ from mixers.cells import Space
 from mixers.place import assemble
 from mixers.quota import Fill, whole
 from mixers.supply import generalists
+from mixers.target import stated
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
@@ -78,7 +79,7 @@ class Coverage:
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""
         specialist = draw.specialists(pool, self, seed)
-        target = _counts(_target(pool, self.name, self.target))
+        target = _counts(stated(pool, self.name, self.target))
         terms = recipe.Terms.of(self, by="cell")
         supply = generalists(pool, terms, seed).widened(tuple(target))
         given = _counts(pool.samples[specialist.rows])
@@ -105,29 +106,6 @@ class Coverage:
             for name in available
         }
         return fill, reasons
-
-
-def _target(pool: Pool, blend: str, name: str | None) -> pl.DataFrame:
-    """Return the rows that state the target; raise UserError when there are none."""
-    if name is None:
-        found = pool.target.filter(pl.col("role") == "specialist")
-        if found.is_empty():
-            raise UserError(
-                f"blend '{blend}' has no target: there are no specialist rows",
-                value=name,
-                remedy="set target: to a source or task, or add a source with role: specialist",
-            )
-        return found
-    found = pool.target.filter((pl.col("source") == name) | (pl.col("task") == name))
-    if found.is_empty():
-        names = sorted({*pool.target["source"], *pool.target["task"].drop_nulls()})
-        raise UserError(
-            f"blend '{blend}' has a target that is no source or task of specialist or eval rows",
-            value=name,
-            options=names,
-            remedy=f"targets: {', '.join(names) or 'none'}",
-        )
-    return found
 
 
 def _counts(rows: pl.DataFrame) -> dict[str, int]:

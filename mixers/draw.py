@@ -176,8 +176,18 @@ def size(recipe: Any, supply: Supply, fill: Fill, specialist: int) -> int:  # no
     return amount(recipe, specialist) or 0
 
 
-def weighed(recipe: Any, pool: Pool, seed: int, weigh: Weigh, ranks: Ranks | None = None) -> Blend:  # noqa: ANN401 - any mixer
-    """Return the blend of a recipe whose strata have weights of their own: gate, quotas, rows, order."""
+def weighed(
+    recipe: Any,  # noqa: ANN401 - any mixer
+    pool: Pool,
+    seed: int,
+    weigh: Weigh,
+    ranks: Ranks | None = None,
+    why: str = "",
+) -> Blend:
+    """Return the blend of a recipe whose strata have weights of their own: gate, quotas, rows, order.
+
+    `why` is added to the reason of each generalist row, which names its stratum.
+    """
     terms = Terms.of(recipe)
     specialist = specialists(pool, recipe, seed)
     supply = generalists(pool, terms, seed, ranks=ranks)
@@ -187,6 +197,6 @@ def weighed(recipe: Any, pool: Pool, seed: int, weigh: Weigh, ranks: Ranks | Non
         )
     draw = Draw(terms, pool)
     fill = draw.fill(supply, weigh(supply.available), least=getattr(recipe, "least_rows", 1))
-    reasons = {name: f"{recipe.kind}: {name}" for name in supply.names}
+    reasons = {name: f"{recipe.kind}: {name}{why}" for name in supply.names}
     generalist = sized(draw, recipe, supply, fill, (specialist.shown, reasons))
     return assemble(recipe, seed, pool, [generalist, specialist])

@@ -21,9 +21,34 @@ def keys(uniform: NDArray[np.uint64], weights: NDArray[np.float64]) -> NDArray[n
     found = np.empty(uniform.size, dtype=np.float64)
     for start in range(0, uniform.size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        u = ((uniform[part] >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-        np.divide(-logarithm(u), weights[part], out=found[part])
+        np.divide(-logarithm(_unit(uniform[part])), weights[part], out=found[part])
     return found.view(np.uint64)
+
+
+def log_keys(uniform: NDArray[np.uint64], log_weights: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Return keys that draw as those of `keys` do, from the natural logarithms of the weights (finite).
+
+    Key ln(-ln u) - ln weight, for weights too large or small for a double: the row of the highest Gumbel-perturbed log
+    weight comes first (Gumbel top-k; Kool, van Hoof and Welling, "Stochastic beams and where to find them", ICML 2019).
+    """
+    found = np.empty(uniform.size, dtype=np.float64)
+    for start in range(0, uniform.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        wait = np.maximum(-logarithm(_unit(uniform[part])), 2.0**-54)  # u rounds to 1 at the last of 2^53 steps
+        np.subtract(logarithm(wait), log_weights[part], out=found[part])
+    return bits(found)
+
+
+def bits(values: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Return whole numbers in the order of finite doubles."""
+    found = (values + 0.0).view(np.int64)  # -0.0 becomes 0.0
+    flipped = np.where(found < 0, ~found, found ^ np.int64(-(2**63)))
+    return flipped.view(np.uint64)
+
+
+def _unit(uniform: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return the middle of the one of 2^53 slices of (0, 1) that 64 bits fall into."""
+    return ((uniform >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def logarithm(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ MIXERS: Final = Table(
     "blendsmith.mixers",
     {
         "coverage": "mixers.coverage:Coverage",
+        "dsir": "mixers.dsir:Dsir",
         "equal": "mixers.equal:Equal",
         "examples_proportional": "mixers.examples_proportional:ExamplesProportional",
         "ladder": "mixers.ladder:Ladder",

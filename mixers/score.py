@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from manifests.errors import UserError
-from mixers.exponential import keys
+from mixers.exponential import bits, keys
 
 Keys = NDArray[np.uint64]
 Ranked = tuple[NDArray[np.bool_], Keys]
@@ -37,12 +37,12 @@ class Scores:
     def highest(self, rows: pl.DataFrame, uniform: Keys) -> Ranked:
         """Return which rows have a score, and keys of which the highest score has the lowest."""
         values, there = self._values(rows)
-        return there, _bits(-values[there])
+        return there, bits(-values[there])
 
     def lowest(self, rows: pl.DataFrame, uniform: Keys) -> Ranked:
         """Return which rows have a score, and keys in the order of the scores."""
         values, there = self._values(rows)
-        return there, _bits(values[there])
+        return there, bits(values[there])
 
     def _values(self, rows: pl.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the column, 0 where it has no value, and where it has one."""
@@ -69,10 +69,3 @@ class Scores:
             value=float(found[0]),
             remedy=f"leave such rows out, as in where: {self.column} >= 0",
         )
-
-
-def _bits(values: NDArray[np.float64]) -> Keys:
-    """Return whole numbers in the order of finite doubles."""
-    bits = (values + 0.0).view(np.int64)  # -0.0 becomes 0.0
-    flipped = np.where(bits < 0, ~bits, bits ^ np.int64(-(2**63)))
-    return flipped.view(np.uint64)
