@@ -154,6 +154,46 @@ CREATE OR REPLACE VIEW comparisons AS
         n_examples, n_seeds
     FROM store.comparisons;
 
+CREATE OR REPLACE VIEW judged AS
+    SELECT sample_id, judge, p_error, label, status FROM store.verdicts WHERE judge = (
+        SELECT v.judge FROM store.verdicts v JOIN store.stages g USING (stage)
+        ORDER BY regexp_matches(g.stage, '^score:[0-9]+-factuality$') DESC, g.position DESC LIMIT 1
+    );
+CREATE OR REPLACE VIEW blend_facts AS
+    SELECT b.blend, b.n_rows, b.n_samples, b.n_tokens, f.n_specialist / nullif(b.n_rows, 0) AS specialist_share,
+        f.licences, f.n_non_commercial / nullif(b.n_rows, 0) AS non_commercial_share, f.error_mass,
+        coalesce(f.n_unjudged, 0)::BIGINT AS n_unjudged,
+        f.n_unjudged / nullif(b.n_rows - f.n_specialist, 0) AS unjudged_share
+    FROM blends b LEFT JOIN (
+        SELECT m.blend, string_agg(DISTINCT s.licence, ', ' ORDER BY s.licence) AS licences,
+            coalesce(sum(m.repeats) FILTER (WHERE m.role = 'specialist'), 0) AS n_specialist,
+            coalesce(sum(m.repeats) FILTER (WHERE o.non_commercial), 0) AS n_non_commercial,
+            sum(j.p_error * m.weight * m.repeats) FILTER (WHERE m.role = 'generalist') AS error_mass,
+            coalesce(sum(m.repeats) FILTER (WHERE m.role = 'generalist' AND j.p_error IS NULL), 0) AS n_unjudged
+        FROM blend_members m JOIN store.samples s USING (sample_id) JOIN sources o ON o.source = s.source
+        LEFT JOIN judged j ON j.sample_id = m.sample_id GROUP BY m.blend
+    ) f USING (blend);
+CREATE OR REPLACE VIEW blend_overlap AS
+    SELECT a.blend AS blend_a, b.blend AS blend_b, coalesce(n.n_both, 0) AS n_both,
+        coalesce(n.n_both, 0) / nullif(a.n_samples + b.n_samples - coalesce(n.n_both, 0), 0) AS jaccard,
+        coalesce(n.n_both, 0) / nullif(a.n_samples, 0) AS share_of_a,
+        coalesce(n.n_both, 0) / nullif(b.n_samples, 0) AS share_of_b
+    FROM blends a JOIN blends b ON a.blend < b.blend LEFT JOIN (
+        SELECT x.blend AS blend_a, y.blend AS blend_b, count(*) AS n_both
+        FROM store.members x JOIN store.members y USING (sample_id) WHERE x.blend < y.blend GROUP BY ALL
+    ) n ON n.blend_a = a.blend AND n.blend_b = b.blend;
+CREATE OR REPLACE VIEW blend_coverage AS
+    SELECT b.blend, w.space, w.target, sum(CASE WHEN h.cell IS NULL THEN 0 ELSE w.n END) / sum(w.n) AS cell_recall,
+        sum(w.n)::BIGINT AS n_target
+    FROM blends b CROSS JOIN (
+        SELECT c.space, s.source AS target, c.cell, count(*) AS n FROM store.cells c JOIN store.samples s USING (sample_id)
+        WHERE s.role IN ('specialist', 'eval') GROUP BY ALL
+    ) w LEFT JOIN (
+        SELECT DISTINCT m.blend, c.space, c.cell FROM store.members m JOIN store.cells c USING (sample_id)
+        WHERE m.role = 'generalist'
+    ) h ON h.blend = b.blend AND h.space = w.space AND h.cell = w.cell
+    GROUP BY b.blend, w.space, w.target;
+
 CREATE OR REPLACE MACRO blend(name) AS TABLE
     SELECT m.blend, m.position, m.sample_id, m.role, m.weight, m.repeats, m.reason, s.source, s.task, s.prompt,
         s.response, s.messages, s.licence
@@ -197,10 +237,22 @@ CREATE OR REPLACE MACRO coverage_of(name) AS TABLE
     FROM wanted w CROSS JOIN (SELECT DISTINCT blend FROM held) b
     LEFT JOIN held h ON h.blend = b.blend AND h.space = w.space AND h.cell = w.cell
     GROUP BY b.blend, w.space, w.target ORDER BY b.blend, w.target;
+CREATE OR REPLACE MACRO lineage(name) AS TABLE
+    WITH held AS (FROM blend_members m WHERE m.blend = name OR split_part(m.blend, '@', 1) = name),
+    passed AS (
+        SELECT sample_id, string_agg(step, ', ' ORDER BY try_cast(split_part(step, '-', 1) AS INTEGER), step) AS steps,
+            string_agg(concat_ws(': ', step, reason), '; ' ORDER BY step) FILTER (WHERE reason IS NOT NULL) AS remarks
+        FROM decisions WHERE kept AND sample_id IN (SELECT sample_id FROM held) GROUP BY sample_id
+    )
+    SELECT h.blend, h.position, h.sample_id, s.source, o.uri, o.revision, o.sha256, s.licence, p.steps, p.remarks,
+        j.judge, j.p_error, h.role, h.reason, h.weight, h.repeats
+    FROM held h JOIN samples s ON s.sample_id = h.sample_id JOIN sources o ON o.source = s.source
+    LEFT JOIN passed p ON p.sample_id = h.sample_id LEFT JOIN judged j ON j.sample_id = h.sample_id
+    ORDER BY h.blend, h.position;
 
 COMMENT ON VIEW stages IS 'Every finished stage; a stage whose key is here is not run again';
 COMMENT ON COLUMN stages.stage IS 'Name of the stage, such as step:2-fuzzy';
-COMMENT ON COLUMN stages.kind IS 'read, step, score, cells, mix, base, train, measure or compare';
+COMMENT ON COLUMN stages.kind IS 'read, step, score, cells, mix, base, train, measure, compare, quality or labels';
 COMMENT ON COLUMN stages.key IS 'Hash of its spec, its inputs'' keys and its code''s version';
 COMMENT ON COLUMN stages.seconds IS 'Wall time it took';
 COMMENT ON COLUMN stages.n_rows IS 'Rows it wrote';
@@ -332,12 +384,12 @@ COMMENT ON COLUMN composition.n_rows IS 'Rows with repeats';
 COMMENT ON COLUMN composition.share IS 'Share of the blend''s rows, 0 to 1';
 COMMENT ON VIEW strata IS 'Requested against taken, per stratum of a blend';
 COMMENT ON COLUMN strata.blend IS 'name@seed';
-COMMENT ON COLUMN strata.stratum IS 'Name of the stratum';
+COMMENT ON COLUMN strata.stratum IS 'Name of the stratum; lines of raking that begin with marginal: count the same rows once more';
 COMMENT ON COLUMN strata.available IS 'Rows that could be drawn, behind every gate';
 COMMENT ON COLUMN strata.requested IS 'Rows asked for, before rounding and caps';
 COMMENT ON COLUMN strata.taken IS 'Rows drawn, with repeats';
 COMMENT ON COLUMN strata.repeats IS 'How often a row of it is shown at most';
-COMMENT ON COLUMN strata.limited_by IS 'What kept taken below requested, NULL when nothing did: supply, epoch cap, where, hallucination budget, unjudged, contamination, rounding or infeasible';
+COMMENT ON COLUMN strata.limited_by IS 'What kept taken below requested, NULL when nothing did: supply, epoch cap, where, score (rows without the score that is drawn by), hallucination budget, unjudged, contamination, rounding or infeasible (marginals)';
 COMMENT ON COLUMN strata.samples IS 'Distinct rows drawn';
 COMMENT ON COLUMN strata.error_mass IS 'Expected wrong rows drawn: sum of p_error x weight x repeats, NULL when no row has a p_error';
 COMMENT ON COLUMN strata.note IS 'What a budget or a marginal did here';
@@ -383,8 +435,39 @@ COMMENT ON COLUMN comparisons.verdict IS 'helps, hurts or cannot tell, of a agai
 COMMENT ON COLUMN comparisons.minimum_detectable IS 'Smallest difference found with 80 % power at 5 %';
 COMMENT ON COLUMN comparisons.n_examples IS 'Examples that both recipes were measured on';
 COMMENT ON COLUMN comparisons.n_seeds IS 'Seeds that both recipes were run with';
+COMMENT ON VIEW judged IS 'The verdict that recipes use as p_error: of the cascade, else of the last judge of the job';
+COMMENT ON COLUMN judged.sample_id IS 'The sample';
+COMMENT ON COLUMN judged.judge IS 'Name of that judge';
+COMMENT ON COLUMN judged.p_error IS 'Probability that the row is factually wrong, NULL unless status is ok';
+COMMENT ON COLUMN judged.label IS 'correct or wrong at the judge''s threshold';
+COMMENT ON COLUMN judged.status IS 'ok, abstained or failed';
+COMMENT ON VIEW blend_facts IS 'One row per blend: size, licences, expected errors';
+COMMENT ON COLUMN blend_facts.blend IS 'name@seed';
+COMMENT ON COLUMN blend_facts.n_rows IS 'Rows with repeats';
+COMMENT ON COLUMN blend_facts.n_samples IS 'Distinct samples';
+COMMENT ON COLUMN blend_facts.n_tokens IS 'Estimated tokens with repeats';
+COMMENT ON COLUMN blend_facts.specialist_share IS 'Share of its rows that are specialist, 0 to 1';
+COMMENT ON COLUMN blend_facts.licences IS 'Licences of its samples, in order';
+COMMENT ON COLUMN blend_facts.non_commercial_share IS 'Share of its rows whose source forbids commercial use, 0 to 1';
+COMMENT ON COLUMN blend_facts.error_mass IS 'Expected wrong generalist rows: sum of p_error x weight x repeats over the judged ones, NULL when none is';
+COMMENT ON COLUMN blend_facts.n_unjudged IS 'Generalist rows, with repeats, without a p_error: error_mass leaves them out';
+COMMENT ON COLUMN blend_facts.unjudged_share IS 'Their share of the generalist rows, 0 to 1; NULL without generalist rows';
+COMMENT ON VIEW blend_overlap IS 'Samples that two blends share, one row per pair, blend_a before blend_b';
+COMMENT ON COLUMN blend_overlap.blend_a IS 'name@seed';
+COMMENT ON COLUMN blend_overlap.blend_b IS 'name@seed of the other';
+COMMENT ON COLUMN blend_overlap.n_both IS 'Distinct samples in both';
+COMMENT ON COLUMN blend_overlap.jaccard IS 'Samples in both / samples in either, 0 to 1; NULL when both are empty';
+COMMENT ON COLUMN blend_overlap.share_of_a IS 'Share of a''s samples that b holds too, 0 to 1';
+COMMENT ON COLUMN blend_overlap.share_of_b IS 'Share of b''s samples that a holds too, 0 to 1';
+COMMENT ON VIEW blend_coverage IS 'coverage_of for every blend';
+COMMENT ON COLUMN blend_coverage.blend IS 'name@seed';
+COMMENT ON COLUMN blend_coverage.space IS 'Embedding and clustering of the cells';
+COMMENT ON COLUMN blend_coverage.target IS 'Specialist or eval source';
+COMMENT ON COLUMN blend_coverage.cell_recall IS 'Share of the target''s rows whose cell holds a generalist row of the blend, 0 to 1';
+COMMENT ON COLUMN blend_coverage.n_target IS 'Rows of the target that have a cell';
 COMMENT ON MACRO TABLE blend IS 'Rows of a blend (name@seed) or of all seeds of a recipe, with their text';
 COMMENT ON MACRO TABLE blend_diff IS 'Samples added, removed, changed or the same from blend a to blend b';
 COMMENT ON MACRO TABLE why IS 'Everything that happened to a sample (id or a prefix of it)';
 COMMENT ON MACRO TABLE compare IS 'Comparisons of recipe a with recipe b, in that direction';
 COMMENT ON MACRO TABLE coverage_of IS 'Share of each target''s rows whose cell the blend holds';
+COMMENT ON MACRO TABLE lineage IS 'One row per member of a blend (name@seed) or of all seeds of a recipe: file it was read from, steps it passed, p_error, why it was drawn';

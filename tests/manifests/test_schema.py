@@ -34,8 +34,13 @@ DESIGN = {
     "results": "run task example_id metric value prediction",
     "leaderboard": "blend task metric mean ci_low ci_high n_examples n_seeds",
     "comparisons": "task metric blend_a blend_b difference ci_low ci_high p_value verdict minimum_detectable",
+    "judged": "sample_id judge p_error label status",
+    "blend_facts": "blend n_rows n_samples n_tokens specialist_share licences non_commercial_share error_mass"
+    " n_unjudged unjudged_share",
+    "blend_overlap": "blend_a blend_b n_both jaccard share_of_a share_of_b",
+    "blend_coverage": "blend space target cell_recall n_target",
 }
-MACROS = {"blend": 1, "blend_diff": 2, "why": 1, "compare": 2, "coverage_of": 1}
+MACROS = {"blend": 1, "blend_diff": 2, "why": 1, "compare": 2, "coverage_of": 1, "lineage": 1}
 FRAMES = {
     "samples": (schema.SAMPLES, set()),
     "rejects": (schema.REJECTS, set()),
