@@ -168,11 +168,12 @@ def test_the_query_finds_nothing_in_an_empty_manifest(empty, recipe):
     assert empty.execute(recipe.query).fetchall() == []
 
 
-def test_the_answers_of_one_query_are_the_same_twice(manifest):
-    for recipe in RECIPES:
-        query = recipe.query.strip().removesuffix(";")
-        if "LIMIT" in query:
-            assert manifest.sql(query).equals(manifest.sql(query)), recipe.title
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
+def test_the_answer_comes_in_one_order(manifest, recipe):
+    """Sums of floats are left out: their last digit depends on the threads."""
+    query = recipe.query.strip().removesuffix(";")
+    first, *others = [manifest.sql(query).select(pl.exclude(pl.Float64)) for _ in range(5)]
+    assert all(other.equals(first) for other in others)
 
 
 def test_lines_of_marginals_are_not_added_to_those_of_strata(manifest):
