@@ -360,7 +360,7 @@ def test_the_file_opens_as_it_is_and_every_view_answers(full):
     with duckdb.connect(str(full / FILE), read_only=True) as connection:
         views = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
         empty = {name for (name,) in views if connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,)}
-        assert empty == set()
+        assert empty == {"labels", "quality"}, "no row of this manifest was labelled by hand and no scorer measured"
         assert connection.execute("SELECT count(*) FROM blend('filtered-100@0')").fetchone() == (400,)
 
 
