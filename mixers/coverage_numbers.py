@@ -1,8 +1,9 @@
 """Numbers for how broad a target is and how well the pool covers it.
 
 tests/benchmarks/coverage_targets.py sets them against a person's ranking of thirteen real targets (docs/MIXING.md has
-the table): `nearness`, `overlap`, `breadth` and `effective_share` rank broad above narrow, `knn_recall` ranks best how
-much of its like the pool holds, and `novelty` and `distance` describe but do not rank.
+the table). By MiniLM `nearness`, `breadth`, `overlap` and `effective_share` rank broad above narrow, `knn_recall` ranks
+best how much of its like the pool holds, though only fairly, and `novelty` and `distance` describe but do not rank. By
+the lexical `hash` encoder only the numbers of cells rank.
 """
 
 from __future__ import annotations
