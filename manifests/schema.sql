@@ -182,6 +182,24 @@ CREATE OR REPLACE VIEW blend_overlap AS
         SELECT x.blend AS blend_a, y.blend AS blend_b, count(*) AS n_both
         FROM store.members x JOIN store.members y USING (sample_id) WHERE x.blend < y.blend GROUP BY ALL
     ) n ON n.blend_a = a.blend AND n.blend_b = b.blend;
+CREATE OR REPLACE VIEW cell_weights AS
+    WITH held AS (
+        SELECT c.space, c.cell, s.source, s.role = 'generalist' AS is_pool, count(*) AS n
+        FROM store.cells c JOIN store.samples s USING (sample_id)
+        WHERE s.role IN ('generalist', 'specialist', 'eval') GROUP BY ALL
+    ), counted AS (
+        SELECT t.space, t.target, h.cell, coalesce(sum(h.n) FILTER (WHERE NOT h.is_pool), 0)::BIGINT AS n_target,
+            coalesce(sum(h.n) FILTER (WHERE h.is_pool), 0)::BIGINT AS n_pool
+        FROM (SELECT DISTINCT space, source AS target FROM held WHERE NOT is_pool) t
+        JOIN held h ON h.space = t.space AND (h.is_pool OR h.source = t.target) GROUP BY ALL
+    ), shares AS (
+        SELECT *, n_target / sum(n_target) OVER w AS target_share,
+            n_pool / nullif(sum(n_pool) OVER w, 0) AS pool_share
+        FROM counted WINDOW w AS (PARTITION BY space, target)
+    )
+    SELECT space, target, cell, n_target, n_pool, target_share, pool_share,
+        target_share / nullif(pool_share, 0) AS weight
+    FROM shares;
 CREATE OR REPLACE VIEW blend_coverage AS
     SELECT b.blend, w.space, w.target, sum(CASE WHEN h.cell IS NULL THEN 0 ELSE w.n END) / sum(w.n) AS cell_recall,
         sum(w.n)::BIGINT AS n_target
@@ -351,8 +369,8 @@ COMMENT ON COLUMN labels.labelled_at IS 'When it was brought in (UTC)';
 COMMENT ON VIEW coverage IS 'How well a source covers a target, as numbers';
 COMMENT ON COLUMN coverage.target IS 'Specialist or eval source or task';
 COMMENT ON COLUMN coverage.source IS 'Source measured, or pool for all generalist rows';
-COMMENT ON COLUMN coverage.metric IS 'Name of the number';
-COMMENT ON COLUMN coverage.value IS 'Its value';
+COMMENT ON COLUMN coverage.metric IS 'Of the target alone: breadth, spread. Of target and source: nearness (ranks broad above narrow best), knn_recall, overlap, effective_share, cell_recall (1 wherever a source has many rows per cell), distance and novelty (small = covered; neither ranks targets)';
+COMMENT ON COLUMN coverage.value IS 'Its value, 0 to 1; mixers.coverage_numbers.coverage defines each';
 COMMENT ON VIEW cells IS 'The coverage cell of each sample';
 COMMENT ON COLUMN cells.sample_id IS 'The sample';
 COMMENT ON COLUMN cells.space IS 'Embedding and clustering it belongs to';
@@ -459,6 +477,15 @@ COMMENT ON COLUMN blend_overlap.n_both IS 'Distinct samples in both';
 COMMENT ON COLUMN blend_overlap.jaccard IS 'Samples in both / samples in either, 0 to 1; NULL when both are empty';
 COMMENT ON COLUMN blend_overlap.share_of_a IS 'Share of a''s samples that b holds too, 0 to 1';
 COMMENT ON COLUMN blend_overlap.share_of_b IS 'Share of b''s samples that a holds too, 0 to 1';
+COMMENT ON VIEW cell_weights IS 'Importance weight of each cell for each target: how many times as common it is in the target as in the pool';
+COMMENT ON COLUMN cell_weights.space IS 'Embedding and clustering of the cells';
+COMMENT ON COLUMN cell_weights.target IS 'Specialist or eval source';
+COMMENT ON COLUMN cell_weights.cell IS 'Number of the cell';
+COMMENT ON COLUMN cell_weights.n_target IS 'Rows of the target in the cell';
+COMMENT ON COLUMN cell_weights.n_pool IS 'Generalist rows in the cell';
+COMMENT ON COLUMN cell_weights.target_share IS 'Share of the target''s rows that are in the cell';
+COMMENT ON COLUMN cell_weights.pool_share IS 'Share of the generalist rows that are in the cell';
+COMMENT ON COLUMN cell_weights.weight IS 'target_share / pool_share: above 1 = the target needs more than a random draw gives; NULL where the pool has no row';
 COMMENT ON VIEW blend_coverage IS 'coverage_of for every blend';
 COMMENT ON COLUMN blend_coverage.blend IS 'name@seed';
 COMMENT ON COLUMN blend_coverage.space IS 'Embedding and clustering of the cells';

@@ -1,4 +1,4 @@
-"""Coverage cells: the regions of an embedding space, and numbers for how well the pool covers a target.
+"""Coverage cells: the regions of an embedding space.
 
 Vectors are rounded to whole multiples of 1/2048. Dot products of such unit vectors stay below 2^24, where float32
 arithmetic is exact, and all else is integer or correctly rounded arithmetic: the same vectors give the same cells for
@@ -7,23 +7,19 @@ any row order, thread count, batch size and BLAS library.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from manifests import schema
 from manifests.errors import UserError
 from manifests.names import digest, k64, sampling_key
 
-POOL: Final = "pool"
-"""Stands for all generalist sources in the `source` column of a coverage frame."""
 _SCALE: Final = 2048
 _CHUNK: Final = 8192
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 Vectors = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -40,7 +36,7 @@ class Space:
 
     @property
     def name(self) -> str:
-        """12 hex digits that change with any field and with the clustering's version."""
+        """12 hex digits that change with any field and with the version of the cells or of their numbers."""
         return digest([self.encoder, self.cells, self.seed, _VERSION])[:12]
 
 
@@ -138,78 +134,3 @@ def _best(grid: Vectors, centroids: Vectors) -> tuple[NDArray[np.int32], Vectors
         cells[start : start + _CHUNK] = dots.argmax(axis=1)
         similarities[start : start + _CHUNK] = dots.max(axis=1)
     return cells, similarities
-
-
-def coverage(samples: pl.DataFrame, vectors: Vectors, k: int, seed: int = 0) -> pl.DataFrame:
-    """Return `schema.COVERAGE`: how well the pool covers each specialist and eval source and task, all in 0..1.
-
-    `samples` has sample_id, source, role, task and cell (0..k-1); `vectors` (n, d) are its unit rows in order. For each
-    generalist source and for `pool`, all of them:
-    `cell_recall`: share of the target's rows whose cell holds at least 5 of the source's rows;
-    `overlap`: sum over cells of min(share of the target, share of the source): 1 = same distribution;
-    `knn_recall`: share of the target's rows (at most 500, by sampling key) that have a row of the source within the
-    radius, which is the median distance between a target row and its nearest fellow (a target whose rows share a
-    template therefore reads near 0); absent for a target of one row.
-    For `pool` only: `breadth`, the entropy of the target's cells / log k (small targets read low: at most log n/log k).
-    """
-    grid = rounded(vectors)
-    cell = samples["cell"].to_numpy().astype(np.int64)
-    pool = _pool(samples)
-    held = {name: np.bincount(cell[rows], minlength=k) for name, rows in pool.items()}
-    rows: list[dict[str, Any]] = []
-    for target, mine in _targets(samples):
-        counts = np.bincount(cell[mine], minlength=k)
-        numbers = [(POOL, "breadth", _entropy(counts) / float(np.log(max(k, 2))))]
-        for source, others in held.items():
-            numbers.append((source, "cell_recall", float(counts[others >= 5].sum() / counts.sum())))
-            numbers.append((source, "overlap", float(np.minimum(counts / counts.sum(), others / others.sum()).sum())))
-        near = _by_key(samples, mine, seed)[:500]
-        numbers += [(source, "knn_recall", value) for source, value in _knn(grid, near, pool).items()]
-        rows += [{"target": target, "source": s, "metric": m, "value": v} for s, m, v in numbers]
-    return schema.frame(rows, schema.COVERAGE).sort("target", "metric", "source")
-
-
-def _pool(samples: pl.DataFrame) -> dict[str, Ints]:
-    """Return the places of each generalist source's rows, and of all of them as `pool`."""
-    generalist = (samples["role"] == "generalist").to_numpy()
-    source = samples["source"].to_numpy()
-    names = sorted(set(source[generalist]))
-    found = {name: np.flatnonzero(generalist & (source == name)) for name in names}
-    return {POOL: np.flatnonzero(generalist), **found} if names else {}
-
-
-def _targets(samples: pl.DataFrame) -> Iterator[tuple[str, Ints]]:
-    """Give the places of the rows of each specialist and eval source, and of each of their tasks."""
-    asked = samples["role"].is_in(["specialist", "eval"])
-    for column in ("source", "task"):
-        others = set(samples.filter(asked)["source"]) if column == "task" else set()
-        for name in sorted(set(samples.filter(asked)[column].drop_nulls()) - others):
-            yield name, np.flatnonzero((asked & (samples[column] == name)).fill_null(value=False).to_numpy())
-
-
-def _by_key(samples: pl.DataFrame, places: Ints, seed: int) -> Ints:
-    ids = samples["sample_id"].to_numpy()[places].astype(str)
-    keys = sampling_key(np.array([k64(i) for i in ids], dtype=np.uint64), seed, "coverage")
-    return np.asarray(places[np.lexsort((ids, keys))], dtype=np.int64)
-
-
-def _entropy(counts: Ints) -> float:
-    share = counts[counts > 0] / counts.sum()
-    return max(0.0, float(-(share * np.log(share)).sum()))
-
-
-def _knn(grid: Vectors, target: Ints, pool: Mapping[str, Ints]) -> dict[str, float]:
-    if target.size < 2:
-        return {}
-    own = grid[target] @ grid[target].T
-    np.fill_diagonal(own, -np.inf)
-    radius = np.median(own.max(axis=1))
-    reach: dict[str, Vectors] = {}
-    for source, places in pool.items():
-        best = np.full(target.size, -np.inf, dtype=np.float32)
-        for start in range(0, places.size if source != POOL else 0, _CHUNK):
-            best = np.maximum(best, (grid[target] @ grid[places[start : start + _CHUNK]].T).max(axis=1))
-        reach[source] = best
-    if POOL in reach:
-        reach[POOL] = np.max([reach[source] for source in reach], axis=0)
-    return {source: float((best >= radius).mean()) for source, best in reach.items()}

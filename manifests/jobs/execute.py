@@ -79,6 +79,7 @@ def cells(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     """Embed the kept samples, cut the space into cells, and state how well the pool covers each target."""
     from curate.embed import encode
     from mixers import cells as mixing
+    from mixers.coverage_numbers import coverage
 
     space = stage.component
     samples = rows.kept(store, ("generalist", "specialist", "eval"))
@@ -87,7 +88,7 @@ def cells(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     is_target = (samples["role"] != "generalist").to_numpy()
     assigned = mixing.assign(vectors, samples["sample_id"].to_list(), is_target, space.cells, space.seed)
     frame = samples.select("sample_id", pl.lit(space.name).alias("space"), pl.Series("cell", assigned, dtype=pl.Int32))
-    covered = mixing.coverage(samples.with_columns(frame["cell"]), vectors, space.cells, space.seed)
+    covered = coverage(samples.with_columns(frame["cell"]), vectors, space.cells, space.seed)
     return {"cells": frame, "coverage": covered}
 
 

@@ -38,6 +38,7 @@ DESIGN = {
     "blend_facts": "blend n_rows n_samples n_tokens specialist_share licences non_commercial_share error_mass"
     " n_unjudged unjudged_share",
     "blend_overlap": "blend_a blend_b n_both jaccard share_of_a share_of_b",
+    "cell_weights": "space target cell n_target n_pool target_share pool_share weight",
     "blend_coverage": "blend space target cell_recall n_target",
 }
 MACROS = {"blend": 1, "blend_diff": 2, "why": 1, "compare": 2, "coverage_of": 1, "lineage": 1}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -493,6 +494,21 @@ def test_coverage_of_agrees_with_counting_cells_by_hand(manifest):
         assert row["n_target"] == len(mine)
         assert row["cell_recall"] == pytest.approx(sum(c in held for c in mine) / len(mine))
     assert set(manifest.sql("FROM coverage_of('filtered-100')")["blend"]) == {f"filtered-100@{s}" for s in range(3)}
+
+
+def test_cell_weights_agree_with_counting_cells_by_hand(manifest):
+    rows = manifest.sql("SELECT role, source, cell FROM cells JOIN samples USING (sample_id)").rows()
+    pool = Counter(cell for role, _, cell in rows if role == "generalist")
+    found = manifest.sql("FROM cell_weights")
+    assert found.height > 0
+    for target in set(found["target"]):
+        mine = Counter(cell for _, source, cell in rows if source == target)
+        lines = found.filter(pl.col("target") == target)
+        assert set(lines["cell"]) == set(mine) | set(pool)
+        for row in lines.iter_rows(named=True):
+            assert (row["n_target"], row["n_pool"]) == (mine[row["cell"]], pool[row["cell"]])
+            share, stock = mine[row["cell"]] / mine.total(), pool[row["cell"]] / pool.total()
+            assert row["weight"] == (pytest.approx(share / stock) if stock else None)
 
 
 def test_composition_shares_add_up_to_one(manifest):

@@ -1,22 +1,19 @@
-"""Cells against scikit-learn, and the coverage numbers against brute force."""
+"""Cells against scikit-learn."""
 
 import os
 import subprocess
 import sys
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
-from sklearn.neighbors import NearestNeighbors
 
-from manifests import schema
 from manifests.errors import UserError
 from manifests.names import digest
-from mixers.cells import POOL, Space, assign, coverage, fit, nearest, rounded
+from mixers.cells import Space, assign, fit, nearest, rounded
 
 
 def unit(rows):
@@ -134,99 +131,3 @@ def test_a_spaces_name_changes_with_every_field():
     assert len({s.name for s in spaces}) == 4
     assert Space("minilm", 64, 0).name == spaces[0].name
     assert len(spaces[0].name) == 12
-
-
-def gathered(seed=0):
-    """Two generalist sources, a narrow and a broad specialist source, and the broad one's tasks."""
-    rng = np.random.default_rng(seed)
-    vectors, cell = blobs(n=900, centres=8, spread=0.6, seed=seed)
-    source = np.array(["wide"] * 500 + ["odd"] * 100 + ["broad"] * 200 + ["narrow"] * 100)
-    order = np.concatenate([np.arange(800), 800 + rng.permutation(100)])
-    narrow = np.flatnonzero(cell == 3)
-    vectors[800:], cell[800:] = vectors[rng.choice(narrow, 100)], 3
-    odd = np.flatnonzero(cell < 2)
-    vectors[500:600] = vectors[rng.choice(odd, 100)]
-    cell[500:600] = assign_like(vectors[500:600], vectors, cell)
-    frame = pl.DataFrame(
-        {
-            "sample_id": names(900),
-            "source": source,
-            "role": ["generalist"] * 600 + ["specialist"] * 200 + ["eval"] * 100,
-            "task": [None] * 600 + ["left", "right"] * 100 + [None] * 100,
-            "cell": pl.Series(cell, dtype=pl.Int32),
-        }
-    )
-    return frame[order.tolist()], vectors[order]
-
-
-def assign_like(some, vectors, cell):
-    return cell[(some @ vectors.T).argmax(axis=1)]
-
-
-def number(found, target, source, metric):
-    row = found.filter((pl.col("target") == target) & (pl.col("source") == source) & (pl.col("metric") == metric))
-    return row["value"].item()
-
-
-def test_coverage_numbers_are_those_of_brute_force():
-    samples, vectors = gathered()
-    found = coverage(samples, vectors, 8)
-    assert dict(found.schema) == dict(schema.COVERAGE)
-    cell, source = samples["cell"].to_numpy(), samples["source"].to_numpy()
-    target = np.bincount(cell[source == "broad"], minlength=8)
-    for name, mask in {
-        "wide": source == "wide",
-        "odd": source == "odd",
-        POOL: np.isin(source, ["wide", "odd"]),
-    }.items():
-        held = np.bincount(cell[mask], minlength=8)
-        overlap = sum(min(a, b) for a, b in zip(target / target.sum(), held / held.sum(), strict=True))
-        assert number(found, "broad", name, "overlap") == pytest.approx(overlap)
-        recall = sum(t for t, h in zip(target, held, strict=True) if h >= 5) / target.sum()
-        assert number(found, "broad", name, "cell_recall") == pytest.approx(recall)
-        mine = vectors[source == "broad"]
-        apart = NearestNeighbors(n_neighbors=2, metric="cosine").fit(mine).kneighbors(mine)[0][:, 1]
-        reach = NearestNeighbors(n_neighbors=1, metric="cosine").fit(vectors[mask]).kneighbors(mine)[0][:, 0]
-        near = (reach <= np.median(apart)).mean()
-        assert number(found, "broad", name, "knn_recall") == pytest.approx(near, abs=0.011)
-
-
-def test_breadth_is_the_entropy_of_the_cells_and_ranks_broad_above_narrow():
-    samples, vectors = gathered()
-    found = coverage(samples, vectors, 8)
-    counts = samples.filter(pl.col("source") == "broad")["cell"].value_counts()["count"].to_numpy()
-    share = counts / counts.sum()
-    assert number(found, "broad", POOL, "breadth") == pytest.approx(-(share * np.log(share)).sum() / np.log(8))
-    assert number(found, "narrow", POOL, "breadth") == 0.0
-
-
-def test_every_source_and_task_of_specialist_and_eval_rows_is_a_target():
-    found = coverage(*gathered(), 8)
-    assert set(found["target"]) == {"broad", "narrow", "left", "right"}
-    assert set(found["source"]) == {"wide", "odd", POOL}
-
-
-def test_every_number_is_between_nought_and_one():
-    found = coverage(*gathered(), 8)
-    assert found["value"].is_between(0, 1).all()
-    assert found["value"].is_finite().all()
-
-
-def test_coverage_does_not_depend_on_the_order_of_the_rows():
-    samples, vectors = gathered()
-    turn = np.random.default_rng(1).permutation(900)
-    assert coverage(samples[turn.tolist()], vectors[turn], 8).equals(coverage(samples, vectors, 8))
-
-
-def test_a_target_of_one_row_has_no_radius():
-    samples, vectors = gathered()
-    one = [*range(600), 600]
-    found = coverage(samples[one], vectors[one], 8)
-    assert "knn_recall" not in set(found["metric"])
-    assert {"breadth", "overlap", "cell_recall"} <= set(found["metric"])
-
-
-def test_no_pool_leaves_only_breadth():
-    samples, vectors = gathered()
-    found = coverage(samples[600:], vectors[600:], 8)
-    assert set(found["metric"]) == {"breadth"}
