@@ -6,6 +6,7 @@ Run: python -m tests.benchmarks.facility [--rows 200000] [--data FOLDER --cache 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import resource
 import subprocess
@@ -23,6 +24,7 @@ from manifests.names import digest, k64
 from mixers import cells, location
 from mixers.facility import Facility
 from mixers.mixer import Pool
+from mixers.nearest import Nearest
 from mixers.proportional import Proportional
 from mixers.stratified import Stratified
 from tests.benchmarks.coverage_pool import gather
@@ -71,6 +73,13 @@ def speed(rows: int, count: int) -> None:
     print(f"CPU-seconds: cells {cut - started:.2f}; greedy's order {ordered - cut:.2f}; whole blend of a tenth, with")
     print(f"  its control and the coverage of both, {drawn - ordered:.2f}; peak {peak:.2f} GB with the vectors")
     print(f"  ({vectors.nbytes / 2**30:.2f} GB); {blend.strata['note'][0]}")
+    everything = dataclasses.replace(
+        everything, target=everything.samples[:1000].with_columns(role=pl.lit("specialist"))
+    )
+    for pick in ("turns", "uniform"):
+        started = time.process_time()
+        Nearest(name="b", rows=rows // 100, neighbours=500, pick=pick).blend(everything, 0, {})
+        print(f"nearest, {pick}: 1,000 examples x 500 neighbours, {time.process_time() - started:.2f} CPU-seconds")
 
 
 def real(data: Path, rows: int, cache: Path, encoder: str) -> tuple[pl.DataFrame, Any]:

@@ -17,6 +17,7 @@ from mixers.facility import Facility
 from mixers.leverage import Leverage, leverages
 from mixers.mixer import MIXERS
 from mixers.nearest import Nearest, near, turns
+from mixers.score import Scores
 from mixers.smart import Smart, graph_cut
 from tests.mixers import vectors
 from tests.mixers.pools import ids, pool, rows, stratum, usual
@@ -179,6 +180,14 @@ def test_a_score_that_is_unknown_not_finite_or_missing_is_refused():
         Facility(name="b", rows=1, score="p_error").blend(dataclasses.replace(EVERYTHING, samples=nan), 0, {})
     blend = Facility(name="b", rows=300, score="p_error", unscored="drop").blend(EVERYTHING, 0, {})
     assert EVERYTHING.samples.filter(pl.col("sample_id").is_in(ids(blend)))["p_error"].null_count() == 0
+
+
+def test_equal_scores_stand_in_the_middle_of_their_places():
+    frame = pl.DataFrame({"x": [3.0, 1.0, 3.0, None, 7.0]})
+    there, high = Scores("b", "x", "drop").places(frame, lowest=False)
+    assert there.tolist() == [True, True, True, False, True]
+    assert high[there].tolist() == [0.5, 0.125, 0.5, 0.875]
+    assert Scores("b", "x", "drop").places(frame, lowest=True)[1][there].tolist() == [0.5, 0.875, 0.5, 0.125]
 
 
 def test_rows_without_cells_are_refused():
