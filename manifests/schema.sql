@@ -407,7 +407,7 @@ COMMENT ON COLUMN strata.available IS 'Rows that could be drawn, behind every ga
 COMMENT ON COLUMN strata.requested IS 'Rows asked for, before rounding and caps';
 COMMENT ON COLUMN strata.taken IS 'Rows drawn, with repeats';
 COMMENT ON COLUMN strata.repeats IS 'How often a row of it is shown at most';
-COMMENT ON COLUMN strata.limited_by IS 'What kept taken below requested, NULL when nothing did: supply, epoch cap, where, score (rows without the score that is drawn by), hallucination budget, unjudged, contamination, rounding or infeasible (marginals)';
+COMMENT ON COLUMN strata.limited_by IS 'What kept taken below requested, NULL when nothing did: supply, epoch cap, where, score (rows without the score that is drawn by), target (rows that no example of the target names), hallucination budget, unjudged, contamination, rounding or infeasible (marginals)';
 COMMENT ON COLUMN strata.samples IS 'Distinct rows drawn';
 COMMENT ON COLUMN strata.error_mass IS 'Expected wrong rows drawn: sum of p_error x weight x repeats, NULL when no row has a p_error';
 COMMENT ON COLUMN strata.note IS 'What a budget or a marginal did here';

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from manifests.errors import UserError
 from manifests.names import digest, k64, sampling_key
 
-_SCALE: Final = 2048
+SCALE: Final = 2048
+"""Length of a rounded unit row."""
 _CHUNK: Final = 8192
 _VERSION: Final = 2
 
@@ -58,7 +59,7 @@ def rounded(vectors: Vectors) -> Vectors:
     norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     if not np.isfinite(norms).all() or (norms > 1.01).any():
         raise UserError("vectors are not unit rows", value=float(norms.max()), remedy="divide each by its length")
-    return np.asarray(np.rint(vectors * np.float32(_SCALE)), dtype=np.float32)
+    return np.asarray(np.rint(vectors * np.float32(SCALE)), dtype=np.float32)
 
 
 def _fitted(ids: Sequence[str], is_target: Mask, seed: int, most: int = 20_000) -> Ints:
@@ -103,7 +104,7 @@ def _spread(grid: Vectors, k: int, seed: int) -> Vectors:
 
 def _apart(grid: Vectors, row: Vectors) -> Ints:
     """Return 1 - cosine of each row to `row`, in units of 1/2048^2; equal rows are 0 apart."""
-    apart = np.maximum(_SCALE * _SCALE - (grid @ row).astype(np.int64), 0)
+    apart = np.maximum(SCALE * SCALE - (grid @ row).astype(np.int64), 0)
     apart[(grid == row).all(axis=1)] = 0
     return apart
 
@@ -116,7 +117,7 @@ def _centres(grid: Vectors, cell: NDArray[np.int32], similarity: Vectors, old: V
     length = np.sqrt((sums * sums).sum(axis=1).astype(np.float64))
     centres = old.copy()
     moved = length > 0
-    centres[moved] = np.rint(sums[moved] * (_SCALE / length[moved])[:, None]).astype(np.float32)
+    centres[moved] = np.rint(sums[moved] * (SCALE / length[moved])[:, None]).astype(np.float32)
     empty = np.setdiff1d(np.arange(len(old)), present)
     centres[empty] = grid[np.argsort(similarity, kind="stable")[: empty.size]]
     return centres

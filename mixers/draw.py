@@ -125,7 +125,7 @@ class Draw:
 
     def _short(self, unit: str, asked: int, held: int, supply: Supply) -> UserError:
         before, after = int(supply.before.sum()), supply.rows.size
-        gates = [name for name, gone in tally.gates(supply) if gone]
+        gates = [name for name, gone in tally.gates(supply, self.terms.lacking) if gone]
         gated = f"; {' and '.join(gates)} leave{'s' * (len(gates) == 1)} {after:,} of {before:,} rows" if gates else ""
         loosen = f", or loosen {' or '.join(gates)}" if gates else ""
         epochs = f" shown at most {self.epochs} times" if self.epochs > 1 else ""

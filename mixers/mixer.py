@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
 from manifests.component import Table
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from mixers.blend import Blend
 
@@ -21,10 +23,14 @@ MIXERS: Final = Table(
         "dsir": "mixers.dsir:Dsir",
         "equal": "mixers.equal:Equal",
         "examples_proportional": "mixers.examples_proportional:ExamplesProportional",
+        "facility": "mixers.facility:Facility",
         "ladder": "mixers.ladder:Ladder",
+        "leverage": "mixers.leverage:Leverage",
+        "nearest": "mixers.nearest:Nearest",
         "proportional": "mixers.proportional:Proportional",
         "raking": "mixers.raking:Raking",
         "random_drop": "mixers.random_drop:RandomDrop",
+        "smart": "mixers.smart:Smart",
         "staged": "mixers.staged:Staged",
         "stratified": "mixers.stratified:Stratified",
         "sweep": "mixers.sweep:Sweep",
@@ -54,6 +60,8 @@ class Pool:
     select: Callable[[str], frozenset[str]]
     contaminated: pl.DataFrame | None = None
     """Generalist rows that decontamination dropped (source, task, n_tokens, licence), so that a blend can say so."""
+    vectors: Callable[[str, pl.DataFrame], NDArray[np.float32]] | None = None
+    """Encoder and rows of `samples` or `target` to their unit vectors (n, d), in the rows' order."""
 
 
 @runtime_checkable

@@ -87,6 +87,8 @@ class Terms:
     over: str = "drop"
     unjudged: str = "refuse"
     order: str = "mixed"
+    lacking: str = "score"
+    """What a row that the recipe can never draw lacks."""
 
     @classmethod
     def of(cls, recipe: Any, **other: Any) -> Terms:  # noqa: ANN401 - any mixer; its fields

@@ -44,6 +44,17 @@ class Scores:
         values, there = self._values(rows)
         return there, bits(values[there])
 
+    def places(self, rows: pl.DataFrame, *, lowest: bool) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Return which rows have a score, and each row's place among them, 0..1: the share of scores below its own.
+
+        Equal scores stand in the middle of their places; with `lowest` the lowest score has the highest place.
+        """
+        values, there = self._values(rows)
+        line = np.sort(values[there])
+        below, within = np.searchsorted(line, values, side="left"), np.searchsorted(line, values, side="right")
+        share = (below + within) / (2 * max(1, line.size))
+        return there, 1.0 - share if lowest else share
+
     def _values(self, rows: pl.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the column, 0 where it has no value, and where it has one."""
         if self.column not in rows.columns:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 BUDGET: Final = "hallucination budget"
 UNJUDGED: Final = "unjudged"
+TARGET: Final = "target"
 
 
-def gates(supply: Supply) -> Iterator[tuple[str, int]]:
-    """Yield each gate of a supply with the rows it took away, for messages."""
+def gates(supply: Supply, lacking: str) -> Iterator[tuple[str, int]]:
+    """Yield each gate of a supply with the rows it took away, for messages; `lacking` as in `Terms`."""
     yield "`where`", int((supply.before - supply.gated).sum())
-    yield "rows without verdict or score", int((supply.gated - supply.judged).sum())
+    ranked = "the target (neighbours)" if lacking == TARGET else "rows without verdict or score"
+    yield ranked, int((supply.gated - supply.judged).sum())
     yield "the hallucination budget", int((supply.judged - supply.counts).sum())
 
 
@@ -72,7 +74,7 @@ class Account:
         clean, before, gated, judged, available = chain
         gone = (
             (judged, BUDGET),
-            (gated, UNJUDGED if self.terms.gated else "score"),
+            (gated, UNJUDGED if self.terms.gated else self.terms.lacking),
             (before, "where"),
             (clean, "contamination"),
         )

@@ -77,14 +77,12 @@ def score(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
 
 def cells(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     """Embed the kept samples, cut the space into cells, and state how well the pool covers each target."""
-    from curate.embed import encode
     from mixers import cells as mixing
     from mixers.coverage_numbers import coverage
 
     space = stage.component
     samples = rows.kept(store, ("generalist", "specialist", "eval"))
-    cache = context.root / "cache" / "embeddings.sqlite"
-    vectors = encode(samples["prompt"].to_list(), samples["content_id"].to_list(), space.encoder, cache, context)
+    vectors = rows.vectors(context)(space.encoder, samples)
     is_target = (samples["role"] != "generalist").to_numpy()
     assigned = mixing.assign(vectors, samples["sample_id"].to_list(), is_target, space.cells, space.seed)
     frame = samples.select("sample_id", pl.lit(space.name).alias("space"), pl.Series("cell", assigned, dtype=pl.Int32))
@@ -101,7 +99,7 @@ def mix(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     names = [ref for (ref,) in store.query("SELECT blend FROM store.blends").iter_rows()]
     like = getattr(mixer, "like", None)
     earlier = {ref: rows.blend_of(store, ref) for ref in names if like is not None and ref.split("@")[0] == like}
-    blend = mixer.blend(rows.pool(store, None if space is None else space.name), stage.seed, earlier)
+    blend = mixer.blend(rows.pool(store, None if space is None else space.name, context), stage.seed, earlier)
     tables = blend_tables(store, blend)
     export(blend, tables.pop("text"), context.root / "blends" / blend.ref)
     return tables

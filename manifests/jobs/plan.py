@@ -128,7 +128,8 @@ class _Planner:
         ref = f"{like}@{stage.seed}"
         if like is not None and ref not in earlier:
             earlier[ref] = rows.blend_of(self.state, ref)
-        blend: Blend = mixer.blend(rows.pool(self.state, None if space is None else space.name), stage.seed, earlier)
+        pool = rows.pool(self.state, None if space is None else space.name, Context(self.job.manifest))
+        blend: Blend = mixer.blend(pool, stage.seed, earlier)
         self.drawn[blend.ref] = blend
         return blend
 
@@ -164,6 +165,8 @@ class _Planner:
             asked = getattr(stage.component, "rows", None)
             if held is not None and held.height:
                 return int(held["n_rows"][0]), "rows", False
+            if getattr(stage.component, "embeds", False) and not rows.cache(Context(self.job.manifest)).exists():
+                self.pooled = False  # a plan embeds nothing
             if self.pooled:
                 return int(self._draw(stage).members["repeats"].sum()), "rows", False
             return (asked if isinstance(asked, int) else None), "generalist rows", False

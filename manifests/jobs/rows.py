@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import polars as pl
@@ -12,6 +13,10 @@ from manifests import labels, schema
 from manifests.predicate import score_column, select, verdict_column
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from manifests.component import Context
     from mixers.blend import Blend
     from mixers.mixer import Pool
     from trainers.trainer import Example, Row
@@ -106,8 +111,30 @@ def scored(state: State) -> pl.DataFrame:
     return frame.join(judged, on="sample_id", how="left", maintain_order="left").sort("sample_id")
 
 
-def pool(state: State, space: str | None) -> Pool:
-    """Return what a mixer sees; `space` names the coverage space whose cells it needs."""
+def vectors(context: Context) -> Callable[[str, pl.DataFrame], NDArray[np.float32]]:
+    """Return the function from an encoder and samples to the unit vectors of their prompts, in order.
+
+    Vectors are kept in the manifest folder's cache, which a cells stage of that encoder fills; see `curate.embed`.
+    """
+
+    def found(encoder: str, samples: pl.DataFrame) -> NDArray[np.float32]:
+        from curate.embed import encode
+
+        return encode(samples["prompt"].to_list(), samples["content_id"].to_list(), encoder, cache(context), context)
+
+    return found
+
+
+def cache(context: Context) -> Path:
+    """Return the file in which the vectors of a manifest folder are kept."""
+    return context.root / "cache" / "embeddings.sqlite"
+
+
+def pool(state: State, space: str | None, context: Context | None = None) -> Pool:
+    """Return what a mixer sees; `space` names the coverage space whose cells it needs.
+
+    Its vectors are looked up where `context` says, and computed when they are not there; without one it has none.
+    """
     from mixers.mixer import Pool
 
     cells = state.query("SELECT sample_id, cell FROM store.cells WHERE space = ?", [space or ""])
@@ -118,7 +145,13 @@ def pool(state: State, space: str | None) -> Pool:
         "SELECT s.source, s.task, s.licence, s.n_tokens FROM store.decisions d JOIN store.samples s USING (sample_id)"
         " WHERE s.role = 'generalist' AND NOT d.kept AND d.step LIKE '%-decontaminate'"
     )
-    return Pool(samples, target, lambda predicate: select(samples, predicate), lost)
+    return Pool(
+        samples,
+        target,
+        lambda predicate: select(samples, predicate),
+        lost,
+        None if context is None else vectors(context),
+    )
 
 
 def blend_of(state: State, ref: str) -> Blend:
