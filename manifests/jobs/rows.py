@@ -159,6 +159,14 @@ def training_rows(state: State, ref: str) -> tuple[Row, ...]:
     )
 
 
+def plain(samples: pl.DataFrame, role: str) -> tuple[Row, ...]:
+    """Return samples as training rows of one role, each once."""
+    from trainers.trainer import Row
+
+    chosen = samples.select("sample_id", "messages").iter_rows()
+    return tuple(Row(sample_id, _turns(messages), 1.0, role) for sample_id, messages in chosen)
+
+
 def held_out_source(trainer: Any) -> str | None:  # noqa: ANN401 - a trainers.Trainer or None
     """Return the source that a trainer's `validate` names, None when it names none."""
     source: str | None = getattr(getattr(trainer, "validate", None), "source", None)
@@ -167,15 +175,13 @@ def held_out_source(trainer: Any) -> str | None:  # noqa: ANN401 - a trainers.Tr
 
 def held_out(state: State, trainer: Any) -> tuple[Row, ...]:  # noqa: ANN401 - a trainers.Trainer
     """Return the kept rows of the source that a trainer's `validate` names, for validation alone."""
-    from trainers.trainer import HELD_OUT, Row
+    from trainers.trainer import HELD_OUT
 
     source = held_out_source(trainer)
     if source is None:
         return ()
     frame = kept(state, ("generalist", "specialist", "knowledge")).filter(pl.col("source") == source)
-    return tuple(
-        Row(i, _turns(messages), 1.0, HELD_OUT) for i, messages in frame.select("sample_id", "messages").iter_rows()
-    )
+    return plain(frame, HELD_OUT)
 
 
 def examples(state: State, task: Any) -> tuple[Example, ...]:  # noqa: ANN401 - a trainers.Task
