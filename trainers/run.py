@@ -13,10 +13,10 @@ from manifests.component import Context, spec_of
 from manifests.errors import UserError
 from manifests.names import seed64
 from trainers import state
-from trainers.evaluate import load_tokenizer, quiet
+from trainers.evaluate import BUCKET, load_tokenizer, logits_at, quiet
 from trainers.loggers import opened, silent
 from trainers.loop import Around, Settings, device_of, items_of, threads, train
-from trainers.pack import Item
+from trainers.pack import Item, collate, inputs
 from trainers.processes import Group, joined
 from trainers.render import Renderer
 from trainers.saved import Progress
@@ -77,6 +77,7 @@ def _fit(
         torch.manual_seed(seed64(job.seed, "init") >> 1)
         model = prepare()
         check_base(model, renderer, settings.max_tokens)
+        check_packing(model, items)
         write = opened(getattr(job.trainer, "log_to", ()), job.out, facts_of(job), stack) if group.first else silent
         done = train(model, items, settings, job.seed, checkpoint, job.context, watch, Around(group, write))
         fitted = Fitted(
@@ -138,6 +139,42 @@ def check_base(model: Any, renderer: Renderer, max_tokens: int) -> None:  # noqa
             "the tokenizer of the base has no token that ends an answer",
             value=None,
             remedy="set eos_token in its tokenizer_config.json",
+        )
+
+
+def check_packing(model: Any, items: Sequence[Item]) -> None:  # noqa: ANN401 - a model
+    """Raise UserError when a row of a bin changes with the row before it, or the base's window is less than a row.
+
+    The mask between packed rows reaches attention alone: layers with a state of their own, or kernels that ignore it,
+    would carry one row into the next in silence. It takes the place of a sliding window too.
+    """
+    import torch
+
+    longest = max(len(item.rendered.ids) for item in items)
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    if window and longest > window:
+        raise UserError(
+            "the base attends over a window that is shorter than the longest row",
+            value=f"{longest} tokens, a window of {window}",
+            remedy=f"set max_tokens to {window} or fewer",
+        )
+    one, two = [*sorted(items, key=lambda item: (len(item.rendered.ids), item.key))[:2], items[0]][:2]
+    other = Item(replace(one.rendered, ids=(two.rendered.ids[0],) * len(one.rendered.ids)))
+    places = torch.arange(len(two.rendered.ids), device=device_of(model))[:BUCKET] + len(one.rendered.ids)
+    seen, training = [], model.training
+    model.eval()
+    with torch.inference_mode():
+        for first in (one, other):
+            batch = collate([first, two], [[0, 1]])
+            given = inputs(batch, device_of(model), next(model.parameters()).dtype)
+            seen.append(logits_at(model, given, places).float())
+    model.train(training)
+    if not bool(torch.allclose(seen[0], seen[1], rtol=0, atol=1e-4)):
+        raise UserError(
+            "the base sees from one packed row into the next, so that blends would change each other's rows",
+            value=f"logits differ by {float((seen[0] - seen[1]).abs().max()):.2g}",
+            remedy="use a base whose layers are attention layers only",
         )
 
 

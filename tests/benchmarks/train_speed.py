@@ -29,7 +29,7 @@ from trainers.trainer import Row
 SIZES = {
     "1m": Scratch(layers=4, width=128, heads=4, vocab=4096, context=256, steps=1),
     "5m": Scratch(layers=5, width=256, heads=8, vocab=4096, context=256, steps=1),
-    "20m": Scratch(layers=4, width=512, heads=8, vocab=4096, context=256, steps=1),
+    "20m": Scratch(layers=6, width=512, heads=8, vocab=4096, context=256, steps=1),
 }
 PEERS = ("trl-packed", "trl-padded", "trainer-bucketed")
 SCRIPT = Path(__file__).parent / "peers" / "sft_trainers.py"

@@ -130,3 +130,28 @@ def test_four_bits_without_bitsandbytes_is_told(base, rows, context, tmp_path, m
     monkeypatch.setattr(dressing, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="'bitsandbytes', which is not installed"):
         dataclasses.replace(ADAPTER, quantize=4).fit(rows, base, 0, tmp_path / "run", context)
+
+
+def test_a_base_that_sees_across_packed_rows_is_refused(base, rows, context, tmp_path, monkeypatch):
+    import torch
+
+    from trainers import run
+
+    def trap(batch, device, dtype):
+        ids = torch.from_numpy(batch.ids)
+        return {"input_ids": ids, "position_ids": torch.from_numpy(batch.positions), "attention_mask": ids * 0 + 1}
+
+    monkeypatch.setattr(run, "inputs", trap)
+    with pytest.raises(UserError, match="sees from one packed row into the next"):
+        MADE.fit(rows, base, 0, tmp_path / "run", context)
+
+
+def test_rows_longer_than_the_window_of_the_base_are_refused(base, rows, context, tmp_path):
+    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = MistralConfig(vocab_size=320, num_key_value_heads=2, sliding_window=16, **small)
+    MistralForCausalLM(config).save_pretrained(tmp_path / "base")
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "base")
+    with pytest.raises(UserError, match="a window of 16"):
+        MADE.fit(rows, tmp_path / "base", 0, tmp_path / "run", context)

@@ -73,7 +73,20 @@ def test_parts_packing_and_padding_give_the_same_gradient(base, items):
         other = gradients_of(base, items, bins, parts)
         assert other[0] == pytest.approx(loss, rel=1e-6)
         assert other[1] == tokens
-        assert apart(whole, other[2]) < 1e-5
+        assert apart(whole, other[2]) < 1e-6
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_in_double_precision_packed_padded_and_accumulated_gradients_are_one(base, items, attention):
+    packed = pack([len(item.rendered.ids) for item in items], 128)[:8]
+    flat = [[i] for places in packed for i in places]
+    found = []
+    for bins, parts in ((packed, 1), (packed, 8), (packed, 3), (flat, 1), (flat, len(flat))):
+        model = load_model(base, "cpu", dtype="float64")
+        model.set_attn_implementation(attention)
+        gradients(model, items, bins, parts)
+        found.append({name: value.grad.clone() for name, value in model.named_parameters()})
+    assert max(apart(found[0], other) for other in found[1:]) < 1e-6
 
 
 def test_a_row_of_weight_two_counts_as_two_rows(base, rows, tokenizer):
