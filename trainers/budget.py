@@ -26,7 +26,12 @@ class Budget:
 
 
 def budgets(trainer: Any) -> tuple[Budget, ...]:  # noqa: ANN401 - a component with fields of `UNITS`
-    """Return the trainer's budgets in the order of `UNITS`; one without any trains `DEFAULT_STEPS` steps."""
+    """Return the trainer's budgets in the order of `UNITS`; one that gives none trains `DEFAULT_STEPS` steps.
+
+    None for a trainer without such fields, which decides itself.
+    """
+    if not any(hasattr(trainer, unit) for unit in UNITS):
+        return ()
     given = [Budget(unit, amount) for unit in UNITS if (amount := getattr(trainer, unit, None)) is not None]
     return tuple(given) or (Budget("steps", DEFAULT_STEPS),)
 

@@ -233,8 +233,8 @@ class _Planner:
         return len(self.job.compare) or None, "pairs"
 
     def _budget(self, stage: Stage) -> tuple[int | None, str]:
-        """Return a run's budget, in its own unit."""
+        """Return a run's budget, in its own unit; None steps where the trainer decides itself."""
         from trainers.budget import budgets
 
-        budget = budgets(stage.component)[0]
-        return budget.amount, budget.unit
+        given = budgets(stage.component)
+        return (given[0].amount, given[0].unit) if given else (None, "steps")

@@ -159,7 +159,7 @@ def runs_of(trainer: Any, ref: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - 
     from trainers.budget import budgets, narrowed
 
     given = budgets(trainer)
-    if len(given) == 1:
+    if len(given) < 2:
         return [(ref, trainer)]
     return [(f"{ref}/{budget.unit}", narrowed(trainer, budget)) for budget in given]
 

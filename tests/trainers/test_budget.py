@@ -123,5 +123,9 @@ def test_each_budget_that_is_given_makes_a_run_of_its_own(cls):
     assert Settings.of(cls(base="b", steps=7)).budget is None
 
 
+def test_a_trainer_without_budgets_decides_itself():
+    assert budgets(object()) == ()
+
+
 def test_a_base_model_has_steps_alone():
     assert budgets(Scratch(steps=9)) == (Budget("steps", 9),)

@@ -17,17 +17,17 @@ MADE = Full(base="given", steps=6, lr=5e-3, batch_tokens=256, max_tokens=64)
 
 @pytest.fixture
 def starve(monkeypatch):
-    """Return a function that lets every batch of more than so many bins run out of memory, or all after so many."""
+    """Return a function that lets batches run out of memory: of too many bins, all after some, or one only."""
     import torch
 
     real = loop.loss_of
 
-    def plant(most=99, calls=10**9, error=torch.OutOfMemoryError):
+    def plant(most=99, calls=10**9, only=0, error=torch.OutOfMemoryError):
         made = [0]
 
         def lacking(model, batch):
             made[0] += 1
-            if batch.ids.shape[0] > most or made[0] > calls:
+            if batch.ids.shape[0] > most or made[0] > calls or made[0] == only:
                 raise error("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory")
             return real(model, batch)
 
@@ -53,7 +53,7 @@ def test_half_the_part_gives_the_same_weights_as_that_many_parts_from_the_start(
 
 def test_gradients_of_the_failed_try_are_not_kept(starve, rows, base, context, tmp_path):
     four = dataclasses.replace(MADE, accumulate=4).fit(rows, base, 0, tmp_path / "four", context)
-    starve(most=1)  # the second of two parts never fits, nor does the first
+    starve(only=2)  # the first of two parts is done by then, its gradient added
     run = dataclasses.replace(MADE, accumulate=2).fit(rows, base, 0, tmp_path / "two", context)
     assert run.content_id == four.content_id
 

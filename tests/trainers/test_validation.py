@@ -10,10 +10,10 @@ import pydantic
 import pytest
 
 from manifests.errors import Interrupted, UserError
-from trainers import worker
+from trainers import state, worker
 from trainers.evaluate import Model
 from trainers.full import Full
-from trainers.loop import items_of
+from trainers.loop import Settings, items_of, train
 from trainers.lora import Lora
 from trainers.render import Renderer
 from trainers.trainer import TRAINERS, Row
@@ -112,10 +112,36 @@ def test_the_weights_saved_are_those_of_the_best_step(fitted, special, base, con
     without = plain.fit(kept, base, 0, tmp_path, context)
     assert without.validation == ()
     assert without.best == 0
-    if fitted.best == 24:
-        assert without.content_id == fitted.content_id
-    else:
-        assert without.content_id != fitted.content_id
+    assert without.log == fitted.log
+    assert (without.content_id == fitted.content_id) == (fitted.best == 24)
+
+
+class Scripted(Watch):
+    """Gives losses from a list, and keeps the weights that each was given for."""
+
+    def __init__(self, losses):
+        super().__init__((), every=2)
+        object.__setattr__(self, "losses", list(losses))
+        object.__setattr__(self, "seen", [])
+
+    def loss(self, model):
+        self.seen.append({name: value.detach().clone() for name, value in model.named_parameters()})
+        return self.losses[len(self.seen) - 1]
+
+
+@pytest.mark.parametrize(("losses", "best"), [((3, 1, 2, 2), 4), ((1, 2, 3, 1), 2), ((4, 3, 2, 1), 8)])
+def test_the_model_ends_as_it_was_at_its_best_step(special, base, tokenizer, context, tmp_path, losses, best):
+    from trainers.evaluate import load_model
+
+    items, _ = items_of(special, Renderer(tokenizer), 64)
+    model, watch = load_model(base, "cpu"), Scripted(losses)
+    settings = dataclasses.replace(Settings.of(MADE), steps=8)
+    done = train(model, items, settings, 0, state.begin(tmp_path, "k"), context, watch)
+    assert (done.best, done.step) == (best, 8)
+    there = watch.seen[best // 2 - 1]
+    assert all(bool((value == there[name]).all()) for name, value in model.named_parameters())
+    last = watch.seen[-1]
+    assert (best == 8) == all(bool((there[name] == last[name]).all()) for name in there)
 
 
 def test_a_stopped_run_goes_on_bit_for_bit_and_remembers_its_best(fitted, special, base, context, tmp_path):
