@@ -162,7 +162,8 @@ class _Loop:
         import torch
 
         settings, optimizer, step = self.settings, self.held.optimizer, done.step
-        started = time.perf_counter()
+        clock = getattr(self.model, "clock", time.perf_counter)
+        started = clock()
         lr = rate(step, settings)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -177,7 +178,7 @@ class _Loop:
         figures = {"loss": loss, "lr": lr, "tokens": float(done.tokens)}
         if self.watch is not None and self.watch.due(done.step, settings.steps):
             figures["validation_loss"] = self._measure(self.watch, done)
-        done.seconds += time.perf_counter() - started
+        done.seconds += clock() - started
         if done.step % settings.log_steps == 0 or done.step in (1, settings.steps):
             done.log.append((done.step, loss))
             self.around.write(done.step, figures)
@@ -261,6 +262,8 @@ def gradients(
     group = group or Group()
     size = math.ceil(len(bins) / (parts * group.size))
     split = [collate(items, bins[first : first + size]) for first in range(0, len(bins), size)]
+    if hasattr(model, "gradients"):  # a run of several that are trained together
+        return model.gradients(split), sum(batch.tokens for batch in split)
     share = 1.0 / sum(float(batch.weights.sum()) for batch in split)
     total = 0.0
     for batch in split[group.rank * parts : (group.rank + 1) * parts]:

@@ -95,26 +95,27 @@ class Lora:
         of two blends start from the same values when base, seed, rank and targets are the same.
         """
         job = Job(self, rows, base, seed, out, context, tags or {})
-
-        def prepare() -> Any:  # noqa: ANN401 - a model
-            from peft import LoraConfig, get_peft_model
-
-            targets = self.targets if isinstance(self.targets, str) else list(self.targets)
-            config = LoraConfig(
-                task_type="CAUSAL_LM",
-                r=self.rank,
-                lora_alpha=self.alpha,
-                lora_dropout=self.dropout,
-                target_modules=targets,
-            )
-            device = best_device()
-            loaded = load_model(base, device) if self.quantize is None else quantised(base, device)
-            return dressed(get_peft_model(loaded, config), recompute=self.recompute, compiled=self.compile)
-
-        return fit(job, prepare, lambda model: _save(model, base, out))
+        return fit(job, lambda: adapted(self, base), lambda model: save_adapter(model, base, out))
 
 
-def _save(model: Any, base: Path | str, out: Path) -> None:  # noqa: ANN401 - a PEFT model
+def adapted(trainer: Lora, base: Path | str) -> Any:  # noqa: ANN401 - a PEFT model
+    """Return the base with a new adapter, which is drawn from torch's generator and alone requires gradients."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = trainer.targets if isinstance(trainer.targets, str) else list(trainer.targets)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=trainer.rank,
+        lora_alpha=trainer.alpha,
+        lora_dropout=trainer.dropout,
+        target_modules=targets,
+    )
+    device = best_device()
+    loaded = load_model(base, device) if trainer.quantize is None else quantised(base, device)
+    return dressed(get_peft_model(loaded, config), recompute=trainer.recompute, compiled=trainer.compile)
+
+
+def save_adapter(model: Any, base: Path | str, out: Path) -> None:  # noqa: ANN401 - a PEFT model
     """Write the adapter in PEFT's format: `adapter_model.safetensors` and `adapter_config.json`."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
