@@ -65,6 +65,27 @@ def fit(request: Request) -> Fitted:
     return fitted
 
 
+def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
+    """Fit the runs of `requests`, of `Lora` trainers, over one base at once, as many as the first one's `together`.
+
+    Return for each in order what `fit` returns or raises.
+    """
+    start()
+    from trainers.bank.together import together
+    from trainers.run import Job
+
+    jobs = []
+    for request in requests:
+        context = Context(request.out.parent, progress=_reporter(request.out / PROGRESS), stopping=_stopper(request))
+        trainer = build(TRAINERS, request.trainer)
+        jobs.append(Job(trainer, request.rows, request.base, request.seed, request.out, context, request.tags))
+    try:
+        return together(jobs, jobs[0].trainer.together)
+    finally:
+        for request in requests:
+            (request.out / PROGRESS).unlink(missing_ok=True)
+
+
 def make_base(spec: Mapping[str, Any], texts: Sequence[str], out: Path, stop: Path | None = None) -> Path:
     """Make the base model that `describe` described from `texts` into `out`, or return it when it is there."""
     start()

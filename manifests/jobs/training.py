@@ -111,6 +111,26 @@ class Workers:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+    def share(self, work: Callable[..., Any], parts: Sequence[Any]) -> list[Future[Any]]:
+        """Run `work(parts)` in a worker, which returns a list; give a future for each of its results or exceptions."""
+        futures: list[Future[Any]] = [Future() for _ in parts]
+        for future in futures:
+            future.set_running_or_notify_cancel()
+
+        def deal(whole: Future[Any]) -> None:
+            if whole.cancelled():
+                return
+            error = whole.exception()
+            results = whole.result() if error is None else [error] * len(futures)
+            for future, result in zip(futures, results, strict=True):
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+        self.submit(work, parts).add_done_callback(deal)
+        return futures
+
     def gather(
         self, futures: Mapping[Future[Any], Stage], context: Context, each: Callable[[Stage, Any], None]
     ) -> None:
@@ -175,6 +195,13 @@ def workers(count: int, root: Path) -> Iterator[Workers]:
         yield held
     finally:
         held.close()
+
+
+def banks(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
+    """Return the train stages that a worker is given at once: one, or with the trainer's `together` its whole share."""
+    if getattr(job.train, "together", 1) == 1:
+        return [[stage] for stage in todo]
+    return [list(todo[first::workers]) for first in range(min(workers, len(todo)))]
 
 
 def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Request:
