@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from trainers.evaluate import BUCKET
+
 
 @dataclass
 class Pair:
@@ -49,14 +51,17 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
     ) -> Any:  # noqa: ANN401 - a tensor
         down, up = (part.detach().index_select(0, chosen).to(result.dtype) for part in (pair.down, pair.up))
         rows = x.reshape(len(chosen), -1, x.shape[-1]).to(result.dtype)
-        narrow = torch.bmm(rows, down.transpose(1, 2))
+        product = _one_by_one if _thin(rows, down) else torch.bmm
+        narrow = product(rows, down.transpose(1, 2))
         result = result if inplace else result.clone()
         wide = result.view(len(chosen), -1, result.shape[-1])
         if _exact(pair.scale):
             narrow *= pair.scale
+        if _exact(pair.scale) and product is torch.bmm:
             wide.baddbmm_(narrow, up.transpose(1, 2))
         else:
-            wide.add_(torch.bmm(narrow, up.transpose(1, 2)).mul_(pair.scale))
+            added = product(narrow, up.transpose(1, 2))
+            wide.add_(added if _exact(pair.scale) else added.mul_(pair.scale))
         ctx.save_for_backward(rows, narrow, down, up)
         ctx.pair, ctx.chosen, ctx.shape, ctx.dtype = pair, chosen, x.shape, x.dtype
         if inplace:
@@ -70,13 +75,24 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
         exact = _exact(pair.scale)
         wide = grad.reshape(len(ctx.chosen), -1, grad.shape[-1])
         wide = wide if exact else wide * pair.scale
-        inner = torch.bmm(wide, up)
+        product = _one_by_one if _thin(rows, down) else torch.bmm
+        inner = product(wide, up)
         if exact:
             inner *= pair.scale
-        pair.up_grad.index_add_(0, ctx.chosen, torch.bmm(wide.transpose(1, 2), narrow).to(pair.up_grad.dtype))
-        pair.down_grad.index_add_(0, ctx.chosen, torch.bmm(inner.transpose(1, 2), rows).to(pair.down_grad.dtype))
-        back = torch.bmm(inner, down).view(ctx.shape).to(ctx.dtype) if ctx.needs_input_grad[1] else None
+        pair.up_grad.index_add_(0, ctx.chosen, product(wide.transpose(1, 2), narrow).to(pair.up_grad.dtype))
+        pair.down_grad.index_add_(0, ctx.chosen, product(inner.transpose(1, 2), rows).to(pair.down_grad.dtype))
+        back = product(inner, down).view(ctx.shape).to(ctx.dtype) if ctx.needs_input_grad[1] else None
         return grad, back, None, None, None, None
+
+
+def _thin(rows: Any, down: Any) -> bool:  # noqa: ANN401 - tensors
+    """Return whether a CPU's kernels sum a product alone in another order than one of a batch (measured)."""
+    return rows.device.type == "cpu" and (down.shape[1] == 1 or rows.shape[1] < BUCKET)
+
+
+def _one_by_one(one: Any, two: Any) -> Any:  # noqa: ANN401 - tensors
+    """Return what `torch.bmm` does, each product computed alone."""
+    return torch.stack([torch.mm(left, right) for left, right in zip(one, two, strict=True)])
 
 
 def _exact(scale: float) -> bool:

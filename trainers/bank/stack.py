@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trainers.evaluate import BUCKET
 from trainers.loop import device_of, loss_of
 from trainers.pack import Batch, inputs
 
@@ -88,11 +89,19 @@ class Stack:
         """Let the model answer with the adapters of `slots` within: as many rows for each, in their order."""
         import torch
 
-        before, self._using = self._using, torch.tensor(slots, device=self.device)
+        before, self._using = self._using, torch.tensor(list(slots), device=self.device)
         try:
             yield
         finally:
             self._using = before
+
+    def room(self, positions: int) -> int:
+        """Return how many adapters a pass takes where each has so many positions.
+
+        One where they are fewer than `BUCKET`: the base's products would be summed in another order.
+        """
+        room = POSITIONS[self.device.partition(":")[0]] // positions
+        return room if room > 1 and positions >= BUCKET else 1
 
     def gradients(
         self, work: Mapping[int, Sequence[Batch]], parameters: Mapping[int, Mapping[str, Any]]
@@ -121,7 +130,7 @@ class Stack:
         for slot in sorted(batches):
             shapes.setdefault(batches[slot].ids.shape, []).append(slot)
         for shape, slots in shapes.items():
-            count = max(1, POSITIONS[self.device.partition(":")[0]] // (shape[0] * shape[1]))
+            count = self.room(shape[0] * shape[1])
             for first in range(0, len(slots), count):
                 yield {slot: batches[slot] for slot in slots[first : first + count]}
 
@@ -135,11 +144,11 @@ class Stack:
 
         losses = {}
         with self.using(tuple(group)):
-            states = self._states(list(group.values()))
+            states = self.states(list(group.values()))
             leaves = [part.detach().requires_grad_() for part in states.unbind(0)]
             for leaf, (slot, batch) in zip(leaves, group.items(), strict=True):
                 loss = (
-                    loss_of(_Tail(self.model, leaf), replace(batch, ids=_ONE, positions=_ONE, segments=_ONE))
+                    loss_of(Tail(self.model, leaf), replace(batch, ids=_ONE, positions=_ONE, segments=_ONE))
                     * shares[slot]
                 )
                 loss.backward()
@@ -147,8 +156,8 @@ class Stack:
             states.backward(torch.stack([leaf.grad for leaf in leaves]))
         return losses
 
-    def _states(self, batches: Sequence[Batch]) -> Any:  # noqa: ANN401 - a tensor
-        """Return the last hidden states, shape (adapters, bins, width, hidden)."""
+    def states(self, batches: Sequence[Batch]) -> Any:  # noqa: ANN401 - a tensor
+        """Return the last hidden states of each adapter in use for its batch, shape (adapters, bins, width, hidden)."""
         import torch
 
         none = np.zeros(0, dtype=np.int64)
@@ -166,7 +175,7 @@ class Stack:
         return pair.add(base(x), x, self._using, self._anchor, inplace=inplace)
 
 
-class _Tail:
+class Tail:
     """The output layer over states that are known: what `loss_of` takes for a model."""
 
     def __init__(self, model: Any, states: Any) -> None:  # noqa: ANN401 - a model, a tensor (bins, width, hidden)
@@ -175,15 +184,15 @@ class _Tail:
         self.get_output_embeddings = model.get_output_embeddings
 
     def __call__(self, **_: Any) -> Any:  # noqa: ANN401 - a model's inputs and output
+        """Return an output that has the logits of the states; the inputs do not matter."""
         return SimpleNamespace(logits=self.get_output_embeddings()(self._states))
 
 
 def stackable(model: Any) -> bool:  # noqa: ANN401 - a PEFT model
     """Return whether adapters over the base of a PEFT model can be stacked with equal results.
 
-    Not where dropout draws from the generator that a run of its own would have for itself, where anything but plain
-    pairs of matrices is trained, where an adapted layer sees other than whole rows (experts), where the logits are not
-    the output layer's own answer (capped, scaled), and where PEFT finds the layers by a pattern.
+    Not where anything but plain pairs of matrices is trained, where an adapted layer sees other than whole rows
+    (experts), and where the logits are not the output layer's own answer (capped, scaled).
     """
     from peft.tuners.lora import Linear
 
@@ -196,12 +205,27 @@ def stackable(model: Any) -> bool:  # noqa: ANN401 - a PEFT model
         bool(layers)
         and plain
         and trained == pairs
-        and not isinstance(model.peft_config[ADAPTER].target_modules, str)
-        and not _draws(model)
         and head is not None
         and head not in layers.values()
         and _regular(model, head, list(layers.values()))
     )
+
+
+def renewable(model: Any) -> bool:  # noqa: ANN401 - a PEFT model
+    """Return whether the adapters of several runs can be drawn and trained in one model as each in its own.
+
+    Not where dropout draws from the generator that a run of its own has for itself, where layers are compiled, and
+    where PEFT finds the layers by a pattern, which would find those inside the adapted ones too.
+    """
+    import torch
+
+    def odd(module: Any) -> bool:  # noqa: ANN401 - a module
+        drawing = isinstance(module, torch.nn.Dropout) and module.p > 0
+        compiled = getattr(module, "_compiled_call_impl", None) is not None
+        return drawing or compiled or bool(getattr(module, "attention_dropout", 0))
+
+    pattern = isinstance(model.peft_config[ADAPTER].target_modules, str)
+    return not pattern and not any(odd(module) for module in model.modules())
 
 
 def last_states(model: Any, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a model, tensors
@@ -224,16 +248,6 @@ def _adapted(model: Any) -> dict[str, Any]:  # noqa: ANN401 - a PEFT model
     from peft.tuners.lora import LoraLayer
 
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
-
-
-def _draws(model: Any) -> bool:  # noqa: ANN401 - a model
-    """Return whether the model draws random numbers in training."""
-    import torch
-
-    return any(
-        (isinstance(module, torch.nn.Dropout) and module.p > 0) or bool(getattr(module, "attention_dropout", 0))
-        for module in model.modules()
-    )
 
 
 def _regular(model: Any, head: Any, layers: Sequence[Any]) -> bool:  # noqa: ANN401 - modules

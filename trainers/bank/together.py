@@ -12,7 +12,7 @@ from typing import Any
 from manifests.component import spec_of
 from manifests.errors import Interrupted
 from manifests.names import canonical_json
-from trainers.bank.stack import Stack, stackable
+from trainers.bank.stack import Stack, renewable, stackable
 from trainers.lora import adapted, save_adapter
 from trainers.pack import Batch
 from trainers.run import Job, fit
@@ -27,9 +27,9 @@ def together(jobs: Sequence[Job], slots: int) -> list[Fitted | BaseException]:
 
     A run's files, figures and errors are those of a run of its own: its adapter has the same bits in float32 on a CPU
     (on a GPU the values agree to rounding), it goes on from a checkpoint that a run of its own left and the other way
-    round, and one that fails ends alone. A slot whose run ends takes the next. Runs whose bases or adapters differ in
-    shape, and those that cannot be stacked (`stackable`), are made one after the other. After Ctrl-C each leaves its
-    checkpoint.
+    round, and one that fails ends alone. A slot whose run ends takes the next. Runs that differ in base or in the shape
+    of their adapters are not at once; those that cannot be stacked (`stackable`, `renewable`) are made one after the
+    other. After Ctrl-C each leaves its checkpoint.
     """
     groups: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
@@ -90,7 +90,7 @@ class _Bank:
         """Return the model of a run that begins: a seat at the stack, or one of its own where it cannot be stacked."""
         if self.stack is None:
             model = adapted(job.trainer, job.base)
-            self._alone = self._alone or not stackable(model)
+            self._alone = self._alone or not (stackable(model) and renewable(model))
             if self._alone:
                 return model
             self.stack = Stack(model, self._slots)

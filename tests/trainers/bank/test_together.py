@@ -122,6 +122,68 @@ def test_runs_that_cannot_be_stacked_are_made_one_after_the_other(base, rows, tm
         assert fitted.content_id == alone(job, tmp_path / "alone").content_id
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"alpha": 10.0, "rank": 3},
+        {"alpha": 1.0, "rank": 16},
+        {"rank": 1},
+        {"batch_tokens": 24, "max_tokens": 24},
+        {"recompute": True},
+        {"schedule": "constant"},
+    ],
+)
+def test_other_scales_ranks_and_ways_to_train_are_equal_too(base, rows, tmp_path, fields):
+    made = [job_of(base, rows[n:], tmp_path / str(n), n, steps=4, **fields) for n in range(3)]
+    for job, fitted in zip(made, together(made, 3), strict=True):
+        assert files(fitted.path) == files(alone(job, tmp_path / "alone").path)
+
+
+def test_another_architecture_with_biases_and_shared_heads_is_equal_too(base, rows, tmp_path):
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    sizes = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
+    config = Qwen2Config(vocab_size=384, eos_token_id=1, pad_token_id=0, bos_token_id=None, **sizes, **heads)
+    other = tmp_path / "qwen"
+    Qwen2ForCausalLM(config).save_pretrained(other)
+    tokenizer.save_pretrained(other)
+    made = [job_of(other, rows[n:], tmp_path / str(n), n, steps=4) for n in range(3)]
+    for job, fitted in zip(made, together(made, 2), strict=True):
+        assert files(fitted.path) == files(alone(job, tmp_path / "alone").path)
+
+
+def test_runs_that_end_early_on_held_out_rows_free_their_slots(base, rows, tmp_path, monkeypatch):
+    from trainers.validation import Validate
+
+    rows = [dataclasses.replace(row, role="specialist") for row in rows]
+    watched = {"validate": Validate(rows=6, every=1, patience=2), "lr": 0.3, "steps": 12}
+    made = [job_of(base, rows[n:], tmp_path / str(n), n, **watched) for n in range(4)]
+    found = together(made, 2)
+    assert min(run.steps for run in found) < 12
+    for job, fitted in zip(made, found, strict=True):
+        expected = alone(job, tmp_path / "alone")
+        assert figures(fitted) == figures(expected)
+        assert files(fitted.path) == files(expected.path)
+
+
+def test_memory_that_runs_out_once_makes_smaller_parts_as_in_a_run_alone(base, rows, tmp_path, monkeypatch):
+    plain = Stack.gradients
+    calls = []
+
+    def short(stack, work, parameters):
+        calls.append(max(len(parts) for parts in work.values()))
+        if len(calls) == 2:
+            raise MemoryError("no room")
+        return plain(stack, work, parameters)
+
+    monkeypatch.setattr(Stack, "gradients", short)
+    found = together([job_of(base, rows, tmp_path / str(n), n, steps=4) for n in range(2)], 2)
+    assert calls == [1, 1, 2, 2, 2]
+    assert all("out of memory at step 2" in run.note for run in found)
+
+
 def test_named_layers_alone_can_be_adapted(base, rows, tmp_path):
     made = [job_of(base, rows, tmp_path / str(n), n, steps=2, targets=("q_proj", "down_proj")) for n in range(2)]
     for job, fitted in zip(made, together(made, 2), strict=True):
