@@ -87,7 +87,7 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
 
 def _thin(rows: Any, down: Any) -> bool:  # noqa: ANN401 - tensors
     """Return whether a CPU's kernels sum a product alone in another order than one of a batch (measured)."""
-    return rows.device.type == "cpu" and (down.shape[1] == 1 or rows.shape[1] < BUCKET)
+    return bool(rows.device.type == "cpu" and (down.shape[1] == 1 or rows.shape[1] < BUCKET))
 
 
 def _one_by_one(one: Any, two: Any) -> Any:  # noqa: ANN401 - tensors
