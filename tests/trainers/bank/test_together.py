@@ -103,9 +103,9 @@ def test_one_pass_takes_the_rows_of_many_adapters(base, rows, tmp_path, monkeypa
     plain = torch.bmm
     monkeypatch.setattr(torch, "bmm", lambda one, two: shapes.append(tuple(one.shape)) or plain(one, two))
     together([job_of(base, rows, tmp_path / str(n), 0, steps=1, lr=0.1 / (n + 1)) for n in range(3)], 3)
-    assert len(shapes) >= 2 * 7
-    assert {shape[0] for shape in shapes} == {3}
-    assert {shape[1] for shape in shapes} >= {4 * 48}
+    trained = [shape for shape in shapes if shape[1] == 4 * 48]  # the rest is each run's check of its base
+    assert len(trained) >= 2 * 7
+    assert {shape[0] for shape in trained} == {3}
 
 
 def test_runs_of_other_shapes_are_made_in_a_bank_of_their_own(base, rows, tmp_path):
