@@ -131,6 +131,32 @@ def status(manifest: Where, as_json: Json = False) -> None:
 
 
 @app.command()
+def show(
+    what: Annotated[Path, typer.Argument(metavar="JOB|M", help="Job file, or manifest folder.", show_default=False)],
+    tokens: Annotated[bool, typer.Option("--tokens", help="Three rows as they are trained on, and counts.")] = False,
+    data: Data = None,
+    manifest: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Show rows as the model will see them, what is learnt marked, before anything is trained."""
+    from manifests.jobs.preflight import of_job, of_manifest
+
+    if not tokens:
+        raise UserError(
+            "show needs to know what to show", value=str(what), remedy=f"write: blendsmith show {what} --tokens"
+        )
+    found = of_job(_load(what, data, manifest)) if what.suffix in (".yaml", ".yml") else of_manifest(what)
+    if as_json:
+        output.value({**found.counts(), "shown": [dataclasses.asdict(row) for row in found.shown]})
+        return
+    for row in found.shown:
+        cut = ", its prompt is cut" if row.truncated else ""
+        output.line(f"--- {row.sample_id} ({row.role}): {row.n_tokens} tokens, {row.n_learnt} learnt{cut}")
+        output.marked(row.prompt, row.learnt)
+    output.facts(found.counts())
+
+
+@app.command()
 def why(
     manifest: Where,
     sample: Annotated[str, typer.Argument(metavar="SAMPLE", help="Sample id, or its first digits.")],

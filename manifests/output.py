@@ -53,6 +53,18 @@ def line(text: str) -> None:
     sys.stdout.write(symbols(text).replace("\u2409", "\t") + "\n")
 
 
+def marked(plain: str, learnt: str) -> None:
+    """Write a text whose second part is learnt: coloured on a terminal, between ⟦ and ⟧ elsewhere."""
+    before, after = (symbols(part, lines=True) for part in (plain, learnt))
+    if not sys.stdout.isatty():
+        sys.stdout.write(f"{before}⟦{after}⟧\n")
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console().print(Text.assemble((before, "dim"), (after, "bold green")))
+
+
 def facts(content: Mapping[str, object], *, as_json: bool = False) -> None:
     """Write named values to standard output: one `name: value` a line, or one JSON object."""
     if as_json:

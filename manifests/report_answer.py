@@ -49,13 +49,15 @@ def answer(comparisons: Sequence[Row], recipes: Mapping[str, Row]) -> Answer:
 
 def _in_question(comparisons: Sequence[Row], recipes: Mapping[str, Row]) -> list[str]:
     compared = {row[side] for row in comparisons for side in ("blend_a", "blend_b")}
-    controlled = [str(r["like"]) for r in recipes.values() if r.get("like") and str(r["like"]) in compared]
+    controls = {str(r["like"]) for r in recipes.values() if r.get("like")}
+    controlled = [name for name in sorted(compared) if name.partition("/")[0] in controls]
     first = [str(row["blend_a"]) for row in comparisons]
     return list(dict.fromkeys(controlled or first))
 
 
 def _same_budget(recipes: Mapping[str, Row], a: str, b: str) -> bool:
-    return recipes.get(a, {}).get("specialist_rows") == recipes.get(b, {}).get("specialist_rows")
+    rows = [recipes.get(name.partition("/")[0], {}).get("specialist_rows") for name in (a, b)]
+    return rows[0] == rows[1]
 
 
 def _turn(row: Row, name: str) -> Row | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from manifests.errors import UserError, missing_extra
 from trainers.render import Messages, Rendered, Renderer
+from trainers.state import identity
 
 BUCKET: Final = 32
 """Rows are padded to a multiple of this many positions, and batches of one generated token to as many rows.
@@ -206,10 +207,11 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_model(path: Path | str, device: str, *, dtype: str | None = None) -> Any:  # noqa: ANN401 - a model
+def load_model(path: Path | str, device: str, *, dtype: str | None = None, quantization: Any = None) -> Any:  # noqa: ANN401 - a model
     """Load a causal language model from a folder or hub id (`name@revision`); safetensors only, no remote code.
 
-    `dtype` is by default float32 on a CPU (bfloat16 is many times slower there) and bfloat16 on a GPU.
+    `dtype` is by default float32 on a CPU (bfloat16 is many times slower there) and bfloat16 on a GPU; `quantization`
+    is transformers' configuration of one.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -218,11 +220,21 @@ def load_model(path: Path | str, device: str, *, dtype: str | None = None) -> An
     if (Path(name) / _ADAPTER).is_file():
         raise UserError("an adapter cannot be a base model", value=str(path), remedy="name the model it was trained on")
     if Path(name).is_dir() and not any(Path(name).glob("*.safetensors")):
-        raise UserError("the model folder holds no safetensors file", value=str(path))
+        pickled = sorted(file.name for file in Path(name).glob("*.bin"))
+        raise UserError(
+            "the model folder holds no safetensors file" + (", only pickles, which can run code" if pickled else ""),
+            value=f"{path}: {', '.join(pickled)}" if pickled else str(path),
+            remedy="save it again with save_pretrained, which writes safetensors",
+        )
     chosen = dtype or ("float32" if device == "cpu" else "bfloat16")
     with _loading(path):
         model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, dtype=getattr(torch, chosen), use_safetensors=True, trust_remote_code=False
+            name,
+            revision=revision,
+            dtype=getattr(torch, chosen),
+            use_safetensors=True,
+            trust_remote_code=False,
+            quantization_config=quantization,
         )
     return model.to(device)
 
@@ -256,8 +268,22 @@ def _adapted(folder: Path, device: str) -> Any:  # noqa: ANN401 - a model
 
     if not (folder / "adapter_model.safetensors").is_file():
         raise UserError("the adapter folder holds no adapter_model.safetensors", value=str(folder))
+    _check_base(folder)
     model = PeftModel.from_pretrained(load_model(base_of(folder), device), str(folder), is_trainable=False)
     return model.merge_and_unload() if device == "cpu" else model
+
+
+def _check_base(adapter: Path) -> None:
+    """Raise UserError when the base of an adapter that says what its base was is another one now."""
+    record, base = adapter / "run.json", base_of(adapter)
+    known = json.loads(record.read_text("utf-8")).get("base_identity") if record.is_file() else None
+    if known is not None and Path(base).is_dir() and identity(base) != known:
+        raise UserError(
+            "the adapter was trained on another base than the one that is there now",
+            where=str(adapter),
+            value=base,
+            remedy="put the base back, or train again",
+        )
 
 
 def _batches(rows: Sequence[Sequence[int]], context: int) -> Iterator[tuple[int, list[int]]]:

@@ -1,24 +1,28 @@
-"""One plain training loop, and the frame of a run around it."""
+"""One plain training loop: the right gradients, whatever the bins, parts and processes."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from manifests.component import Context, spec_of
+from manifests.component import Context
 from manifests.errors import Interrupted, UserError
 from manifests.names import digest, k64, seed64
-from trainers import state
-from trainers.evaluate import load_tokenizer, logits_at, quiet
+from trainers import entropy, memory, state
+from trainers.budget import Budget, budgets, steps_of
 from trainers.pack import Batch, Item, batches, collate, inputs
+from trainers.processes import Group
 from trainers.render import Problem, Renderer
-from trainers.trainer import Fitted, Row
+from trainers.saved import Held, Progress
+from trainers.trainer import Row
+from trainers.validation import Watch
+
+Write = Callable[[int, Mapping[str, float]], None]
+"""Takes (step, name -> figure) of a run as it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,17 @@ class Settings:
     checkpoint_steps: int
     log_steps: int
     threads: int
+    budget: Budget | None = None
+    """What decides in place of `steps`, which then is not known before there are rows."""
 
     @classmethod
     def of(cls, trainer: Any) -> Settings:  # noqa: ANN401 - a component with these fields
-        """Return the settings that a trainer's fields hold."""
-        return cls(**{name: getattr(trainer, name) for name in cls.__slots__})
+        """Return the settings that a trainer's fields hold; of several budgets the first in the order of `UNITS`."""
+        budget = budgets(trainer)[0]
+        fields = {name: getattr(trainer, name) for name in cls.__slots__ if name not in ("steps", "budget")}
+        if budget.unit == "steps":
+            return cls(steps=budget.amount, **fields)
+        return cls(steps=0, budget=budget, **fields)
 
     @property
     def height(self) -> int:
@@ -49,27 +59,12 @@ class Settings:
         return max(1, self.batch_tokens // self.max_tokens)
 
 
-@dataclass
-class Progress:
-    """How far a run is: optimizer steps done, tokens seen, seconds spent, (step, loss) pairs recorded."""
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    log: list[tuple[int, float]] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
-class Job:
-    """One run to make: what `Trainer.fit` was called with."""
+class Around:
+    """What surrounds a run: its processes, and who is told its figures."""
 
-    trainer: Any
-    rows: Sequence[Row]
-    base: Path | str
-    seed: int
-    out: Path
-    context: Context
-    tags: Mapping[str, str] = field(default_factory=dict)
+    group: Group = field(default_factory=Group)
+    write: Write = lambda step, figures: None
 
 
 def rate(step: int, settings: Settings) -> float:
@@ -96,54 +91,9 @@ def items_of(rows: Sequence[Row], renderer: Renderer, max_tokens: int) -> tuple[
         if isinstance(rendered, Problem) or row.weight <= 0:
             skipped += 1
         else:
-            items.append(Item(rendered, row.weight, k64(digest([row.sample_id, seen[row.sample_id]]))))
+            key = k64(digest([row.sample_id, seen[row.sample_id]]))
+            items.append(Item(rendered, row.weight, key, row.role, row.sample_id))
     return items, skipped
-
-
-def fit(job: Job, prepare: Callable[[], Any], save: Callable[[Any], None]) -> Fitted:
-    """Make the run of `job`, or return it when `out` holds it already.
-
-    `prepare` returns the model with what is to be trained requiring gradients; it draws from torch's generator, which
-    was seeded. `save` writes the trained model into `out`. Raise UserError when no row can be trained on.
-    """
-    import torch
-
-    key = state.run_key(job.trainer, job.rows, job.base, job.seed)
-    found = state.finished(job.out, key)
-    if found is not None:
-        return found[0]
-    settings = Settings.of(job.trainer)
-    tokenizer = load_tokenizer(job.base)
-    items, skipped = items_of(job.rows, Renderer(tokenizer), settings.max_tokens)
-    if not items:
-        raise UserError(
-            "no row of this blend can be trained on",
-            value=f"{skipped} of {len(job.rows)} rows skipped",
-            remedy="each row needs a prompt and an answer that fits into max_tokens",
-        )
-    checkpoint = state.begin(job.out, key)
-    with threads(settings.threads), torch.random.fork_rng():
-        torch.manual_seed(seed64(job.seed, "init") >> 1)
-        model = prepare()
-        _check_context(model, settings.max_tokens)
-        done = train(model, items, settings, job.seed, checkpoint, job.context)
-        with quiet():
-            save(model)
-    tokenizer.save_pretrained(job.out)
-    state.stamp(job.out, job.tags)
-    fitted = Fitted(
-        path=job.out,
-        content_id=state.content_id(job.out),
-        steps=done.step,
-        tokens=done.tokens,
-        seconds=done.seconds,
-        peak_memory=state.peak_memory(device_of(model)),
-        log=tuple(done.log),
-        skipped=skipped,
-        truncated=sum(item.rendered.truncated for item in items),
-    )
-    state.finish(job.out, key, fitted, _facts(job))
-    return fitted
 
 
 def train(
@@ -153,44 +103,120 @@ def train(
     seed: int,
     checkpoint: state.Checkpoint,
     context: Context,
+    watch: Watch | None = None,
+    around: Around | None = None,
 ) -> Progress:
     """Train what requires gradients in `model` and return what was done; goes on from `checkpoint` when it holds one.
 
-    AdamW; the loss of a step is the mean over its learnt tokens, weighted by their rows, whatever the number of bins or
-    parts. Torch is seeded anew for each step, so that no generator's state is needed to resume. Raise UserError when
-    the loss is no longer finite (the last good state stays), Interrupted when `context.stopping()`.
+    AdamW; the loss of a step is the mean over its learnt tokens, weighted by their rows, whatever the number of bins,
+    parts or processes. Torch is seeded anew for each step, so that no generator's state is needed to resume. With a
+    `watch` the model ends as it was at its best step. Out of memory, a step is computed again in twice the parts, once
+    in a run. Raise UserError when the loss is no longer finite (the last good state stays) or memory does not suffice,
+    Interrupted when `context.stopping()`.
     """
-    import torch
-
+    around = around or Around()
+    settings, plan = planned(items, settings, seed)
     named = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    optimizer = _optimizer(named, settings)
-    done = _resume(named, optimizer, checkpoint)
+    held = Held(named, _optimizer(named, settings), checkpoint, around.group.first)
+    done = held.resume()
+    done.planned = settings.steps
     model.train()
-    plan = batches(items, settings.max_tokens, settings.height, seed, settings.steps)
+    loop = _Loop(model, items, settings, seed, held, watch, around)
     for step, bins in enumerate(plan):
         if step < done.step:
             continue
-        if context.stopping():
-            _save(named, optimizer, checkpoint, done)
+        if watch is not None and watch.over(done.validation, done.best):
+            break
+        if around.group.any(context.stopping()):
+            held.save(done)
+            around.group.wait()
             raise Interrupted(f"stopped at step {done.step} of {settings.steps}; the same command goes on from there")
-        started = time.perf_counter()
-        torch.manual_seed(seed64(seed, f"step-{step}") >> 1)
+        loop.step(bins, done)
+        context.progress(done.step, settings.steps)
+    held.restore()
+    return done
+
+
+def planned(items: Sequence[Item], settings: Settings, seed: int) -> tuple[Settings, Iterable[list[list[int]]]]:
+    """Return the settings with their number of steps known, and the bins of each step."""
+    if settings.budget is None:
+        return settings, batches(items, settings.max_tokens, settings.height, seed, settings.steps)
+    plan = steps_of(items, settings.budget, settings.max_tokens, settings.height, seed)
+    return replace(settings, steps=len(plan), budget=None), plan
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What every step of a run needs."""
+
+    model: Any
+    items: Sequence[Item]
+    settings: Settings
+    seed: int
+    held: Held
+    watch: Watch | None
+    around: Around
+
+    def step(self, bins: list[list[int]], done: Progress) -> None:
+        """Do the optimizer step after `done.step` and count it."""
+        import torch
+
+        settings, optimizer, step = self.settings, self.held.optimizer, done.step
+        clock = getattr(self.model, "clock", time.perf_counter)
+        started = clock()
+        lr = rate(step, settings)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, settings)
-        loss, tokens = _gradients(model, items, bins, settings.accumulate)
-        norm = float(torch.nn.utils.clip_grad_norm_(named.values(), settings.clip))
+            group["lr"] = lr
+        loss, tokens = self._gradients(bins, done)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.held.named.values(), settings.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            _keep(named, optimizer, checkpoint, done)
+            self.held.keep(done)
             raise _diverged(step, loss, settings.lr)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        done.step, done.tokens, done.seconds = step + 1, done.tokens + tokens, done.seconds + _since(started)
+        done.step, done.tokens = step + 1, done.tokens + tokens
+        figures = {"loss": loss, "lr": lr, "tokens": float(done.tokens)}
+        if self.watch is not None and self.watch.due(done.step, settings.steps):
+            figures["validation_loss"] = self._measure(self.watch, done)
+        done.seconds += clock() - started
         if done.step % settings.log_steps == 0 or done.step in (1, settings.steps):
             done.log.append((done.step, loss))
+            self.around.write(done.step, figures)
+        elif "validation_loss" in figures:
+            self.around.write(done.step, figures)
         if done.step % settings.checkpoint_steps == 0 and done.step < settings.steps:
-            _keep(named, optimizer, checkpoint, done)
-        context.progress(done.step, settings.steps)
-    return done
+            self.held.keep(done)
+
+    def _gradients(self, bins: list[list[int]], done: Progress) -> tuple[float, int]:
+        """Return (loss, tokens) of a step, its gradients added over all processes."""
+        import torch
+
+        group = self.around.group
+        seed = seed64(self.seed, f"step-{done.step}" + (f"-{group.rank}" if group.rank else "")) >> 1
+        parts = done.parts or self.settings.accumulate
+        torch.manual_seed(seed)
+        try:
+            loss, tokens = gradients(self.model, self.items, bins, parts, group)
+        except (RuntimeError, MemoryError) as error:
+            done.parts = memory.halved(error, len(bins), parts, group.size, done.halved)
+        if done.parts > parts:  # outside of the handler, whose traceback holds the tensors
+            done.halved = done.step + 1
+            self.held.optimizer.zero_grad(set_to_none=True)
+            memory.free()
+            torch.manual_seed(seed)
+            loss, tokens = gradients(self.model, self.items, bins, done.parts, group)
+        group.reduce(self.held.named.values())
+        return group.total([loss])[0], tokens
+
+    def _measure(self, watch: Watch, done: Progress) -> float:
+        loss = watch.loss(self.model)
+        if not math.isfinite(loss):
+            raise _diverged(done.step - 1, loss, self.settings.lr)
+        if not done.best or loss < min(value for _, value in done.validation):
+            done.best = done.step
+            self.held.remember()
+        done.validation.append((done.step, loss))
+        return loss
 
 
 def loss_of(model: Any, batch: Batch) -> Any:  # noqa: ANN401 - tensors
@@ -198,13 +224,10 @@ def loss_of(model: Any, batch: Batch) -> Any:  # noqa: ANN401 - tensors
     import torch
 
     device = device_of(model)
+    where, targets, weights = (torch.from_numpy(a).to(device) for a in (batch.where, batch.targets, batch.weights))
+    given = inputs(batch, device, next(model.parameters()).dtype)
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device != "cpu"):
-        where = torch.from_numpy(batch.where).to(device)
-        logits = logits_at(model, inputs(batch, device, next(model.parameters()).dtype), where)
-    each = torch.nn.functional.cross_entropy(
-        logits.float(), torch.from_numpy(batch.targets).to(device), reduction="none"
-    )
-    return (each * torch.from_numpy(batch.weights).to(device)).sum()
+        return entropy.summed(model, given, where, targets, weights)
 
 
 def device_of(model: Any) -> str:  # noqa: ANN401 - a model
@@ -225,13 +248,25 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _gradients(model: Any, items: Sequence[Item], bins: list[list[int]], parts: int) -> tuple[float, int]:  # noqa: ANN401
-    """Add the gradients of one step's mean loss, bins taken in `parts` parts; return (loss, tokens)."""
-    size = math.ceil(len(bins) / parts)
+def gradients(
+    model: Any,  # noqa: ANN401 - a model
+    items: Sequence[Item],
+    bins: list[list[int]],
+    parts: int,
+    group: Group | None = None,
+) -> tuple[float, int]:
+    """Add the gradients of one step's mean loss and return (loss, tokens); each process takes `parts` of its parts.
+
+    Two processes of one part each give what one process of two parts gives, bit for bit.
+    """
+    group = group or Group()
+    size = math.ceil(len(bins) / (parts * group.size))
     split = [collate(items, bins[first : first + size]) for first in range(0, len(bins), size)]
+    if hasattr(model, "gradients"):  # a run of several that are trained together
+        return model.gradients(split), sum(batch.tokens for batch in split)
     share = 1.0 / sum(float(batch.weights.sum()) for batch in split)
     total = 0.0
-    for batch in split:
+    for batch in split[group.rank * parts : (group.rank + 1) * parts]:
         loss = loss_of(model, batch) * share
         loss.backward()
         total += float(loss.detach())
@@ -248,73 +283,9 @@ def _optimizer(named: Mapping[str, Any], settings: Settings) -> Any:  # noqa: AN
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, betas=(0.9, 0.95), fused=True)
 
 
-def _save(named: Mapping[str, Any], optimizer: Any, checkpoint: state.Checkpoint, done: Progress) -> None:  # noqa: ANN401
-    tensors = {f"weight:{name}": value for name, value in named.items()}
-    for name, value in named.items():
-        for part, held in optimizer.state.get(value, {}).items():
-            tensors[f"{part}:{name}"] = held
-    facts = {
-        "step": done.step,
-        "tokens": done.tokens,
-        "seconds": done.seconds,
-        "log": [list(pair) for pair in done.log],
-    }
-    checkpoint.save(tensors, facts)
-
-
-def _keep(named: Mapping[str, Any], optimizer: Any, checkpoint: state.Checkpoint, done: Progress) -> None:  # noqa: ANN401
-    """Save the state if it is a good one: every parameter finite."""
-    if all(bool(value.isfinite().all()) for value in named.values()):
-        _save(named, optimizer, checkpoint, done)
-
-
-def _resume(named: Mapping[str, Any], optimizer: Any, checkpoint: state.Checkpoint) -> Progress:  # noqa: ANN401
-    """Put the checkpoint's state into the parameters and the optimizer; return how far it was."""
-    import torch
-
-    found = checkpoint.load()
-    if found is None:
-        return Progress()
-    tensors, facts = found
-    with torch.no_grad():
-        for label, tensor in tensors.items():
-            part, _, name = label.partition(":")
-            if part == "weight":
-                named[name].copy_(tensor)
-            else:
-                optimizer.state[named[name]][part] = tensor.to(named[name].device)
-    log = [(int(step), float(loss)) for step, loss in facts["log"]]
-    return Progress(facts["step"], facts["tokens"], facts["seconds"], log)
-
-
-def _check_context(model: Any, max_tokens: int) -> None:  # noqa: ANN401 - a model
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit and max_tokens > limit:
-        raise UserError(
-            "max_tokens is more than the base model takes", value=max_tokens, remedy=f"use {limit} or fewer"
-        )
-
-
 def _diverged(step: int, loss: float, lr: float) -> UserError:
     return UserError(
         f"the training diverged: loss or gradient is not finite at step {step + 1}",
         value=loss,
         remedy=f"use a lower lr than {lr:g}, a longer warmup or a smaller clip",
     )
-
-
-def _since(started: float) -> float:
-    return time.perf_counter() - started
-
-
-def _facts(job: Job) -> dict[str, Any]:
-    base = str(job.base)
-    local = Path(base).is_dir()
-    return {
-        "trainer": spec_of(job.trainer),
-        "base": base,
-        "base_relative": os.path.relpath(base, job.out) if local else None,
-        "seed": job.seed,
-        "rows": len(job.rows),
-        "tags": dict(job.tags),
-    }

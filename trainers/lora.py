@@ -11,10 +11,12 @@ from pydantic.dataclasses import dataclass
 
 from manifests.atomic import replacing
 from manifests.component import COMPONENT, Context, Table
+from trainers.dressing import dressed, quantised
 from trainers.evaluate import best_device, load_model
-from trainers.loop import Job, fit
+from trainers.run import Job, fit
 from trainers.scratch import Scratch
 from trainers.trainer import BASES, Fitted, Row
+from trainers.validation import Validate
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -23,13 +25,20 @@ class Lora:
 
     kind: ClassVar[str] = "lora"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps", "threads"})
-    nested: ClassVar[Mapping[str, Table]] = {"base": BASES}
+    inert: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps", "log_to", "threads", "together"})
+    nested: ClassVar[Mapping[str, Table | type]] = {"base": BASES, "validate": Validate}
 
     base: str | Scratch
     """Model to start from: a folder, a hub id (`name@revision` pins it) or a base that the job makes."""
-    steps: Annotated[int, Field(ge=1)] = 100
-    """Optimizer steps, the same for every blend."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps of every blend: the positions are the same, not the epochs. 100 when no budget is given; each of
+    `steps`, `tokens`, `exposures` and `epochs` that is given makes a run of its own."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens trained on, prompts included, the same for every blend to within one row."""
+    exposures: Annotated[int, Field(ge=1)] | None = None
+    """How often each specialist row is shown, the same for every blend; generalist rows come beside in proportion."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """How often each row of the blend is shown, repeats as the blend states them."""
     lr: Annotated[float, Field(gt=0, le=1)] = 2e-4
     """Peak learning rate."""
     batch_tokens: Annotated[int, Field(ge=16)] = 2048
@@ -40,6 +49,8 @@ class Lora:
     """Rank of the adapters."""
     alpha: Annotated[float, Field(gt=0)] = 16.0
     """Scale of the adapters: what they add is multiplied by `alpha / rank`."""
+    quantize: Literal[4] | None = None
+    """4: the base is held in 4 bits (NF4, doubly quantised; QLoRA, Dettmers et al. 2023); needs bitsandbytes."""
     targets: str | tuple[str, ...] = "all-linear"
     """Names of the layers that get an adapter; `all-linear` is every linear layer but the output."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -54,12 +65,23 @@ class Lora:
     """Largest norm of the gradient of a step."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Parts that a step is computed in: more need less memory; the gradient is the same up to rounding."""
+    recompute: bool = False
+    """Activations are computed again in the backward pass: a third more arithmetic, far less memory."""
+    compile: bool = False
+    """The layers are compiled by torch: faster on a GPU after a minute or two; needs a compiler on the machine."""
+    validate: Validate | None = None
+    """Rows held out to choose the best step, as {share: 0.1, every: 20}; left out, the last step is saved."""
+    log_to: tuple[str, ...] = ()
+    """Where figures go beside the manifest: tensorboard, trackio, wandb, mlflow."""
     log_steps: Annotated[int, Field(ge=1)] = 10
     """Steps between two recorded losses."""
     checkpoint_steps: Annotated[int, Field(ge=1)] = 100
     """Steps between two checkpoints, from which a killed run goes on."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of torch; two on busy cores are slower than one."""
+    together: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Runs of a job that one process trains at once over one base; 1 is one after the other. Same adapters, less time:
+    to the bit in float32 on a CPU, to rounding on a GPU."""
 
     def fit(
         self,
@@ -76,24 +98,27 @@ class Lora:
         of two blends start from the same values when base, seed, rank and targets are the same.
         """
         job = Job(self, rows, base, seed, out, context, tags or {})
-
-        def prepare() -> Any:  # noqa: ANN401 - a model
-            from peft import LoraConfig, get_peft_model
-
-            targets = self.targets if isinstance(self.targets, str) else list(self.targets)
-            config = LoraConfig(
-                task_type="CAUSAL_LM",
-                r=self.rank,
-                lora_alpha=self.alpha,
-                lora_dropout=self.dropout,
-                target_modules=targets,
-            )
-            return get_peft_model(load_model(base, best_device()), config)
-
-        return fit(job, prepare, lambda model: _save(model, base, out))
+        return fit(job, lambda: adapted(self, base), lambda model: save_adapter(model, base, out))
 
 
-def _save(model: Any, base: Path | str, out: Path) -> None:  # noqa: ANN401 - a PEFT model
+def adapted(trainer: Lora, base: Path | str) -> Any:  # noqa: ANN401 - a PEFT model
+    """Return the base with a new adapter, which is drawn from torch's generator and alone requires gradients."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = trainer.targets if isinstance(trainer.targets, str) else list(trainer.targets)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=trainer.rank,
+        lora_alpha=trainer.alpha,
+        lora_dropout=trainer.dropout,
+        target_modules=targets,
+    )
+    device = best_device()
+    loaded = load_model(base, device) if trainer.quantize is None else quantised(base, device)
+    return dressed(get_peft_model(loaded, config), recompute=trainer.recompute, compiled=trainer.compile)
+
+
+def save_adapter(model: Any, base: Path | str, out: Path) -> None:  # noqa: ANN401 - a PEFT model
     """Write the adapter in PEFT's format: `adapter_model.safetensors` and `adapter_config.json`."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file

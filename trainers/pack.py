@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -21,11 +22,13 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A rendered row, the weight of its loss and the 64-bit key that orders it."""
+    """A rendered row, the weight of its loss, the 64-bit key that orders it, its role and the id of its sample."""
 
     rendered: Rendered
     weight: float = 1.0
     key: int = 0
+    role: str = ""
+    sample: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def batches(items: Sequence[Item], capacity: int, height: int, seed: int, steps:
     """
     lengths = [len(item.rendered.ids) for item in items]
     count = height * min(CHUNK, steps)
-    order, held, done, chunk = _cycle(items, seed), list[int](), 0, 0
+    order, held, done, chunk = cycle(items, seed), list[int](), 0, 0
     while done < steps:
         rows = list(held)
         total = sum(lengths[i] for i in rows)
@@ -100,10 +103,37 @@ def batches(items: Sequence[Item], capacity: int, height: int, seed: int, steps:
         bins.sort(key=lambda places: (min(places) >= len(held), -sum(lengths[rows[p]] for p in places), places))
         kept, rest = bins[:count], bins[count:]
         held = [rows[place] for place in sorted(place for places in rest for place in places)]
-        shuffled = np.argsort(sampling_key(np.arange(count, dtype=np.uint64), seed, f"chunk-{chunk}"), kind="stable")
+        shuffled = _shuffled(kept, seed, chunk)
         for first in range(0, min(count, (steps - done) * height), height):
-            yield [[rows[place] for place in kept[n]] for n in shuffled[first : first + height].tolist()]
+            yield [[rows[place] for place in places] for places in shuffled[first : first + height]]
         done, chunk = done + count // height, chunk + 1
+
+
+def finite(items: Sequence[Item], order: Sequence[int], capacity: int, height: int, seed: int) -> list[list[list[int]]]:
+    """Return the bins of each step that shows the item indexes `order`, each place of it once.
+
+    Packed as `batches` does; steps have `height` bins, those of the last chunk as many or fewer, even to within one.
+    """
+    lengths = [len(item.rendered.ids) for item in items]
+    steps: list[list[list[int]]] = []
+    held: list[int] = []
+    at = chunk = 0
+    while at < len(order) or held:
+        rows = list(held)
+        total = sum(lengths[i] for i in rows)
+        while at < len(order) and total < CHUNK * height * capacity:
+            rows.append(order[at])
+            total, at = total + lengths[order[at]], at + 1
+        bins = pack([lengths[i] for i in rows], capacity)
+        bins.sort(key=lambda places: (min(places) >= len(held), -sum(lengths[rows[p]] for p in places), places))
+        kept = bins if at == len(order) else bins[: CHUNK * height]
+        held = [rows[place] for place in sorted(place for places in bins[len(kept) :] for place in places)]
+        shuffled = _shuffled(kept, seed, chunk)
+        count = -(-len(kept) // height)
+        cuts = [len(kept) * n // count for n in range(count + 1)]
+        steps += [[[rows[p] for p in places] for places in shuffled[a:b]] for a, b in pairwise(cuts)]
+        chunk += 1
+    return steps
 
 
 def collate(items: Sequence[Item], bins: Sequence[Sequence[int]]) -> Batch:
@@ -163,7 +193,12 @@ def efficiency(items: Sequence[Item], bins: Sequence[Sequence[int]], capacity: i
     return used / (capacity * len(bins)) if bins else 0.0
 
 
-def _cycle(items: Sequence[Item], seed: int) -> Iterator[int]:
+def _shuffled(bins: Sequence[list[int]], seed: int, chunk: int) -> list[list[int]]:
+    drawn = sampling_key(np.arange(len(bins), dtype=np.uint64), seed, f"chunk-{chunk}")
+    return [bins[n] for n in np.argsort(drawn, kind="stable").tolist()]
+
+
+def cycle(items: Sequence[Item], seed: int) -> Iterator[int]:
     """Yield item indexes for ever, each epoch in an order of its own that depends on keys and seed alone."""
     keys = np.array([item.key for item in items], dtype=np.uint64)
     epoch = 0

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from manifests.atomic import replacing, write_text
 from manifests.component import spec_of
+from manifests.errors import UserError
 from manifests.names import canonical_json, digest, digest_bytes
 from trainers.trainer import Fitted, Row
 
@@ -22,10 +23,21 @@ _BLOCK: Final = 1 << 22
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Return a safetensors file's header and the offset of its data (8 bytes of length, JSON, then the tensors)."""
+    """Return a safetensors file's header and the offset of its data (8 bytes of length, JSON, then the tensors).
+
+    Raise UserError when the file is not as long as its header says.
+    """
+    whole = path.stat().st_size
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        header: dict[str, Any] = json.loads(file.read(size))
+        text = file.read(size) if size < whole else b""
+    try:
+        header: dict[str, Any] = json.loads(text)
+        ends = [item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, whole) from error
+    if 8 + size + max(ends, default=0) != whole:
+        raise _damaged(path, whole)
     return header, 8 + size
 
 
@@ -80,7 +92,7 @@ def identity(base: Path | str) -> str:
 def run_key(trainer: Any, rows: Sequence[Row], base: Path | str, seed: int) -> str:  # noqa: ANN401 - a component
     """Return the hash of all that decides a run: trainer, rows whatever their order, base and seed."""
     spec = {name: value for name, value in spec_of(trainer).items() if name != "base"}
-    listed = sorted([row.sample_id, [list(turn) for turn in row.messages], float(row.weight)] for row in rows)
+    listed = sorted([r.sample_id, [list(turn) for turn in r.messages], float(r.weight), r.role] for r in rows)
     return digest([spec, listed, identity(base), seed])
 
 
@@ -140,6 +152,9 @@ def finish(folder: Path, key: str, fitted: Fitted, facts: Mapping[str, Any]) -> 
         "skipped": fitted.skipped,
         "truncated": fitted.truncated,
         "log": [list(pair) for pair in fitted.log],
+        "validation": [list(pair) for pair in fitted.validation],
+        "best": fitted.best,
+        "note": fitted.note,
     }
     write_text(folder / RECORD, json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -164,6 +179,9 @@ def finished(folder: Path, key: str) -> tuple[Fitted, dict[str, Any]] | None:
         log=tuple((int(step), float(loss)) for step, loss in record["log"]),
         skipped=record["skipped"],
         truncated=record["truncated"],
+        validation=tuple((int(step), float(loss)) for step, loss in record["validation"]),
+        best=record["best"],
+        note=record["note"],
     )
     return fitted, record
 
@@ -192,6 +210,15 @@ def peak_memory(device: str) -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _damaged(path: Path, size: int) -> UserError:
+    return UserError(
+        "a safetensors file is damaged or cut short",
+        where=str(path),
+        value=f"{size} bytes",
+        remedy="remove it: a run begins anew, a base model is to be fetched or made again",
+    )
 
 
 def _blocks(path: Path, start: int, size: int) -> Iterator[bytes]:

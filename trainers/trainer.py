@@ -25,13 +25,31 @@ TASKS: Final = Table(
 )
 
 
+LOGGERS: Final = Table(
+    "logger",
+    "blendsmith.loggers",
+    {
+        "mlflow": "trainers.loggers:mlflow",
+        "tensorboard": "trainers.loggers:tensorboard",
+        "trackio": "trainers.loggers:trackio",
+        "wandb": "trainers.loggers:wandb",
+    },
+)
+HELD_OUT: Final = "validation"
+"""Role of a training row that is only measured on, to choose the best step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One training row: a sample's turns as (role, content), the last one the answer to learn."""
+    """One training row: a sample's turns as (role, content), the last one the answer to learn.
+
+    `role` is that of the sample in the blend (`specialist`, `generalist`), or `HELD_OUT`.
+    """
 
     sample_id: str
     messages: tuple[tuple[str, str], ...]
     weight: float = 1.0
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +72,9 @@ class Fitted:
 
     `content_id` is the hash of the weights it saved, `seconds` wall time, `peak_memory` bytes of the process (or of the
     GPU), `tokens` the tokens trained on (padding excluded), `log` the (step, loss) pairs recorded. `skipped` counts the
-    rows that could not be trained on, `truncated` those whose prompt was shortened.
+    rows that could not be trained on, `truncated` those whose prompt was shortened. `validation` holds the (step, loss)
+    pairs measured on held-out rows, `best` the step whose weights were saved, 0 where none were held out: the last.
+    `note` says what the user should know of the run.
     """
 
     path: Path
@@ -66,6 +86,9 @@ class Fitted:
     log: tuple[tuple[int, float], ...] = ()
     skipped: int = 0
     truncated: int = 0
+    validation: tuple[tuple[int, float], ...] = ()
+    best: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +117,13 @@ class Base(Protocol):
 class Trainer(Protocol):
     """Fits a model to the rows of a blend.
 
-    `base` is a hub id, a folder, or a `Base`; every blend gets the same number of optimizer `steps`.
+    `base` is a hub id, a folder, or a `Base`. `steps`, `tokens`, `exposures` and `epochs` are budgets, the same for
+    every blend, see `trainers.budget`; a trainer that has none of them trains as many steps as it likes.
     """
 
     kind: ClassVar[str]
     version: ClassVar[int]
     base: str | Base
-    steps: int
 
     def fit(
         self,

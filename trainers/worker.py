@@ -30,15 +30,17 @@ def describe(component: Any) -> dict[str, Any]:  # noqa: ANN401 - any component 
     return spec
 
 
-def build(table: Table, spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any component dataclass
+def build(table: Table | type[Any], spec: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any component dataclass
     """Return the component that `describe` or `component.spec_of` described; inert fields left out are defaults.
 
-    Raise UserError when its kind is unknown, or was described by another version of its class.
+    `table` is where its kind is looked up, or its class. Raise UserError when its kind is unknown, or was described by
+    another version of its class.
     """
-    made = table.load(str(spec["kind"]))
+    made = table.load(str(spec["kind"])) if isinstance(table, Table) else table
     if spec.get("version", made.version) != made.version:
-        raise UserError(f"the {table.noun} '{made.kind}' has another version here", value=spec["version"])
-    nested: Mapping[str, Table] = getattr(made, "nested", {})
+        noun = table.noun if isinstance(table, Table) else "component"
+        raise UserError(f"the {noun} '{made.kind}' has another version here", value=spec["version"])
+    nested: Mapping[str, Table | type[Any]] = getattr(made, "nested", {})
     fields: dict[str, Any] = {}
     for name, value in spec.items():
         if name in nested and isinstance(value, Mapping):
@@ -61,6 +63,27 @@ def fit(request: Request) -> Fitted:
     finally:
         (request.out / PROGRESS).unlink(missing_ok=True)
     return fitted
+
+
+def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
+    """Fit the runs of `requests`, of `Lora` trainers, over one base at once, as many as the first one's `together`.
+
+    Return for each in order what `fit` returns or raises.
+    """
+    start()
+    from trainers.bank.together import together
+    from trainers.run import Job
+
+    jobs = []
+    for request in requests:
+        context = Context(request.out.parent, progress=_reporter(request.out / PROGRESS), stopping=_stopper(request))
+        trainer = build(TRAINERS, request.trainer)
+        jobs.append(Job(trainer, request.rows, request.base, request.seed, request.out, context, request.tags))
+    try:
+        return together(jobs, jobs[0].trainer.together)
+    finally:
+        for request in requests:
+            (request.out / PROGRESS).unlink(missing_ok=True)
 
 
 def make_base(spec: Mapping[str, Any], texts: Sequence[str], out: Path, stop: Path | None = None) -> Path:

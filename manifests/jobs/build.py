@@ -67,7 +67,7 @@ def component(source: Table | type[Any], value: object, path: Path_, problems: P
     """Return the component that the mapping `value` at `path` describes, or None with its mistakes in `problems`.
 
     `source` is the table in which `kind` is looked up, or the class itself where there is no kind. A class variable
-    `nested` (field -> Table) makes mappings with a kind in these fields into components of that table; a class variable
+    `nested` (field -> table or class) makes mappings in these fields into such components; a class variable
     `paths` names the fields that may hold a path, which is made absolute: `path` always is one, `model` (and a text in
     a nested field) a folder or a hub id, any other a `.txt` or `.parquet` file or a packaged name.
     """
@@ -121,7 +121,7 @@ def _class(table: Table, fields: dict[str, Any], path: Path_, problems: Problems
 
 def _nest(cls: type[Any], fields: dict[str, Any], path: Path_, problems: Problems) -> frozenset[str]:
     """Replace mappings in nested fields by components; return the fields where that failed."""
-    nested: Mapping[str, Table] = getattr(cls, "nested", {})
+    nested: Mapping[str, Table | type[Any]] = getattr(cls, "nested", {})
     broken = set()
     for name, table in nested.items():
         value = fields.get(name)

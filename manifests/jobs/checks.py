@@ -48,6 +48,7 @@ def check(job: Job, problems: Problems, *, extras: bool) -> None:
     steps(job, problems)
     recipes(job, problems)
     measures(job, problems)
+    trains(job, problems)
     if extras:
         missing(job, problems)
 
@@ -251,6 +252,23 @@ def measures(job: Job, problems: Problems) -> None:
                 options=sorted(tasks),
                 remedy="set task: on a source with role: eval",
             )
+
+
+def trains(job: Job, problems: Problems) -> None:
+    """Refuse validation on eval rows or on no source, and unknown loggers."""
+    from trainers.trainer import LOGGERS
+
+    source = getattr(getattr(job.train, "validate", None), "source", None)
+    if source is not None and None not in job.sources:
+        path, roles = ("train", "validate", "source"), {s.name: s.role for s in job.sources}
+        if source not in roles:
+            problems.add("no source of this name", path, source, options=roles)
+        elif roles[source] == "eval":
+            remedy = "hold out rows of another role: a step chosen on the test would make the test's figures too good"
+            problems.add("validation rows cannot be eval rows", path, source, remedy=remedy)
+    for i, kind in enumerate(getattr(job.train, "log_to", ())):
+        if kind not in LOGGERS.kinds():
+            problems.add("unknown logger", ("train", "log_to", i), kind, options=LOGGERS.kinds())
 
 
 def missing(job: Job, problems: Problems) -> None:

@@ -95,9 +95,10 @@ def _plain(cls: type[Any], definitions: dict[str, Any]) -> dict[str, Any]:
     schema["additionalProperties"] = False
     if "name" in schema["properties"]:
         schema["properties"]["name"]["pattern"] = f"^{NAME.pattern}$"
-    nested: Mapping[str, Table] = getattr(cls, "nested", {})
-    for name, table in nested.items():
-        schema["properties"][name] = _nested(schema["properties"][name], _choice(table, definitions))
+    nested: Mapping[str, Table | type[Any]] = getattr(cls, "nested", {})
+    for name, source in nested.items():
+        choice = _choice(source, definitions) if isinstance(source, Table) else _plain(source, definitions)
+        schema["properties"][name] = _nested(schema["properties"][name], choice)
     return schema
 
 

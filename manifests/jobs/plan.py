@@ -227,10 +227,17 @@ class _Planner:
 
     def _training_count(self, stage: Stage) -> tuple[int | None, str]:
         if stage.kind == "train":
-            return stage.component.steps, "steps"
+            return self._budget(stage)
         if stage.kind == "measure":
             reads = {s.name for s in self.job.sources if s.role == "eval"}
             if all(f"read:{name}" in self.have for name in reads) and self.fresh:
                 return rows.eval_rows(self.state, stage.component).height, "examples"
             return stage.component.limit, "examples"
         return len(self.job.compare) or None, "pairs"
+
+    def _budget(self, stage: Stage) -> tuple[int | None, str]:
+        """Return a run's budget, in its own unit; None steps where the trainer decides itself."""
+        from trainers.budget import budgets
+
+        given = budgets(stage.component)
+        return (given[0].amount, given[0].unit) if given else (None, "steps")

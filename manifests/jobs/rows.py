@@ -184,12 +184,37 @@ def training_rows(state: State, ref: str) -> tuple[Row, ...]:
         [ref],
     )
     staged = json.loads(frame["recipe"][0]).get("order", "mixed") != "mixed" if frame.height else False
-    rows = [(r[0], _turns(r[3]), float(r[1]), int(r[2]), r[4] if staged else "") for r in frame.iter_rows()]
-    most = max((r[3] for r in rows), default=0)
-    stages = dict.fromkeys(r[4] for r in rows)
+    rows = [(Row(r[0], _turns(r[3]), float(r[1]), r[4]), int(r[2]), r[4] if staged else "") for r in frame.iter_rows()]
+    most = max((repeats for _, repeats, _ in rows), default=0)
+    stages = dict.fromkeys(at for _, _, at in rows)
     return tuple(
-        Row(r[0], r[1], r[2]) for stage in stages for turn in range(most) for r in rows if r[3] > turn and r[4] == stage
+        row for stage in stages for turn in range(most) for row, repeats, at in rows if repeats > turn and at == stage
     )
+
+
+def plain(samples: pl.DataFrame, role: str) -> tuple[Row, ...]:
+    """Return samples as training rows of one role, each once."""
+    from trainers.trainer import Row
+
+    chosen = samples.select("sample_id", "messages").iter_rows()
+    return tuple(Row(sample_id, _turns(messages), 1.0, role) for sample_id, messages in chosen)
+
+
+def held_out_source(trainer: Any) -> str | None:  # noqa: ANN401 - a trainers.Trainer or None
+    """Return the source that a trainer's `validate` names, None when it names none."""
+    source: str | None = getattr(getattr(trainer, "validate", None), "source", None)
+    return source
+
+
+def held_out(state: State, trainer: Any) -> tuple[Row, ...]:  # noqa: ANN401 - a trainers.Trainer
+    """Return the kept rows of the source that a trainer's `validate` names, for validation alone."""
+    from trainers.trainer import HELD_OUT
+
+    source = held_out_source(trainer)
+    if source is None:
+        return ()
+    frame = kept(state, ("generalist", "specialist", "knowledge")).filter(pl.col("source") == source)
+    return plain(frame, HELD_OUT)
 
 
 def examples(state: State, task: Any) -> tuple[Example, ...]:  # noqa: ANN401 - a trainers.Task

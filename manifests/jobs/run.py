@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -169,12 +170,17 @@ class _Runner:
         self._do(stage, work)
 
     def _fit(self, todo: Sequence[Stage]) -> None:
-        from trainers.worker import fit
+        from trainers.worker import fit, fit_together
 
         base = training.base_path(self.job, self.planned, self.job.manifest)
+
+        def start(stages: Sequence[Stage]) -> list[Future[Any]]:
+            asked = [training.request(self.job, self.store, stage, base, self.pool.stop) for stage in stages]
+            return [self.pool.submit(fit, asked[0])] if len(asked) == 1 else self.pool.share(fit_together, asked)
+
         self._together(
-            todo,
-            lambda stage: (fit, training.request(self.job, self.store, stage, base, self.pool.stop)),
+            training.banks(self.job, todo, self.workers),
+            start,
             lambda stage, fitted, note: training.run_tables(self.job, stage, base, fitted, note),
         )
 
@@ -182,19 +188,25 @@ class _Runner:
         from trainers.worker import measure
 
         done = {run for (run,) in self.store.query("SELECT run FROM store.runs WHERE status = 'done'").iter_rows()}
+
+        def start(stages: Sequence[Stage]) -> list[Future[Any]]:
+            asked = [training.request(self.job, self.store, stage, "", self.pool.stop) for stage in stages]
+            return [self.pool.submit(measure, one) for one in asked]
+
         self._together(
-            [stage for stage in todo if stage.parent in done],
-            lambda stage: (measure, training.request(self.job, self.store, stage, "", self.pool.stop)),
+            [[stage] for stage in todo if stage.parent in done],
+            start,
             lambda stage, measured, note: training.result_tables(stage, measured),
         )
 
     def _together(
         self,
-        todo: Sequence[Stage],
-        call: Callable[[Stage], tuple[Any, ...]],
+        shares: Sequence[Sequence[Stage]],
+        start: Callable[[Sequence[Stage]], Sequence[Future[Any]]],
         tables: Callable[[Stage, Any, str], dict[str, pl.DataFrame]],
     ) -> None:
-        """Do stages in the workers, committing each as it ends; a failed run is recorded and tried again next time."""
+        """Do stages in the workers, a share in one, committing each; a failed run is recorded and tried again."""
+        todo = [stage for stages in shares for stage in stages]
         if not todo:
             return
         label = f"{todo[0].kind}: {len(todo)}"
@@ -215,7 +227,7 @@ class _Runner:
             )
             self._commit(record, tables(stage, result, ""))
 
-        futures = {self.pool.submit(*call(stage)): stage for stage in todo}
+        futures = {future: stage for stages in shares for future, stage in zip(start(stages), stages, strict=True)}
         self.pool.gather(futures, self.context, each)
         if self.stopping():
             raise Interrupted("stopped; the same command goes on from here")

@@ -50,7 +50,7 @@ class Stage:
     spec: str
     seed: int = 0
     parent: str = ""
-    """Name of the stage it works on: the blend of a run, the run of a measurement."""
+    """Name of the run that it fits or measures: `blend@seed`, or `blend@seed/unit` where there are several budgets."""
 
 
 @dataclass
@@ -140,15 +140,33 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
         return []
     reads = {source.name: stage for source, stage in zip(job.sources, data, strict=False)}
     measures: list[Stage] = []
+    source = getattr(getattr(job.train, "validate", None), "source", None)
+    beside = () if source is None else (reads[source].key, *(s.key for s in data if s.kind == "step"))
     for ref in content:
         seed = int(ref.rsplit("@", 1)[1])
-        train = builder.add(f"train:{ref}", job.train, (content[ref], base), seed=seed, parent=ref)
-        for task in job.measure:
-            inputs = (train.key, *(reads[s.name].key for s in job.sources if s.role == "eval"))
-            measures.append(builder.add(f"measure:{ref}:{task.name}", task, inputs, parent=ref))
+        for run, trainer in runs_of(job.train, ref):
+            train = builder.add(f"train:{run}", trainer, (content[ref], base, *beside), seed=seed, parent=run)
+            for task in job.measure:
+                inputs = (train.key, *(reads[s.name].key for s in job.sources if s.role == "eval"))
+                measures.append(builder.add(f"measure:{run}:{task.name}", task, inputs, parent=run))
     if measures:
         builder.add("compare:all", [list(pair) for pair in job.compare], [m.key for m in measures])
     return builder.stages[len(data) :]
+
+
+def runs_of(trainer: Any, ref: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - a trainers.Trainer
+    """Return (run, trainer) for every budget of a trainer: `blend@seed`, or `blend@seed/unit` where it has several."""
+    from trainers.budget import budgets, narrowed
+
+    given = budgets(trainer)
+    if len(given) < 2:
+        return [(ref, trainer)]
+    return [(f"{ref}/{budget.unit}", narrowed(trainer, budget)) for budget in given]
+
+
+def blend_of_run(run: str) -> str:
+    """Return the ref of the blend that a run was trained on: the run's name without its budget."""
+    return run.partition("/")[0]
 
 
 def space_of(job: Job, mixer: Any) -> Any | None:  # noqa: ANN401 - a mixers.Mixer and its cells.Space

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import combinations
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from manifests import schema
 from manifests.component import Context
 from manifests.errors import ContaminationError, Interrupted, UserError
 from manifests.jobs import rows
-from manifests.jobs.stages import BASE, Stage, artefact
+from manifests.jobs.stages import BASE, Stage, artefact, blend_of_run
 from manifests.names import digest
 
 if TYPE_CHECKING:
@@ -60,13 +61,19 @@ def base_path(job: Job, data: Sequence[Stage], root: Path) -> str:
 
 
 def check_contamination(job: Job, store: Store, context: Context) -> None:
-    """Raise ContaminationError when a row of any blend overlaps an eval row (law 7), whatever the job's own steps."""
+    """Raise ContaminationError when a row of any blend, or a held-out row, overlaps an eval row (law 7).
+
+    Whatever the job's own steps are.
+    """
     from curate.decontaminate import Decontaminate
 
     own = [entry for entry in job.curate if isinstance(entry, Decontaminate)]
     check = own[0] if own else Decontaminate()
-    members = store.query("SELECT DISTINCT sample_id FROM store.members")
-    samples = rows.kept(store, ("generalist", "specialist")).join(members, on="sample_id", how="semi")
+    members = store.query(
+        "SELECT DISTINCT sample_id FROM store.members UNION SELECT sample_id FROM store.samples WHERE source = ?",
+        [rows.held_out_source(job.train)],
+    )
+    samples = rows.kept(store, ("generalist", "specialist", "knowledge")).join(members, on="sample_id", how="semi")
     found = check.decide(samples, {"eval": rows.kept(store, ("eval",))}, context).filter(~pl.col("kept"))
     if found.height:
         first = found.sort("sample_id").row(0, named=True)
@@ -85,6 +92,7 @@ class Workers:
         self.stop = stop
         self._count = count
         self._pool: ProcessPoolExecutor | None = None
+        self._steps: dict[Path, int] = {}
         stop.unlink(missing_ok=True)
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:  # noqa: ANN401 - any picklable call
@@ -102,6 +110,26 @@ class Workers:
             return self._pool.submit(work, *arguments)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def share(self, work: Callable[..., Any], parts: Sequence[Any]) -> list[Future[Any]]:
+        """Run `work(parts)` in a worker, which returns a list; give a future for each of its results or exceptions."""
+        futures: list[Future[Any]] = [Future() for _ in parts]
+        for future in futures:
+            future.set_running_or_notify_cancel()
+
+        def deal(whole: Future[Any]) -> None:
+            if whole.cancelled():
+                return
+            error = whole.exception()
+            results = whole.result() if error is None else [error] * len(futures)
+            for future, result in zip(futures, results, strict=True):
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+        self.submit(work, parts).add_done_callback(deal)
+        return futures
 
     def gather(
         self, futures: Mapping[Future[Any], Stage], context: Context, each: Callable[[Stage, Any], None]
@@ -140,10 +168,13 @@ class Workers:
         root = self.stop.parent.parent
         done, total = 0, 0
         for future, stage in futures.items():
-            steps = int(stage.component.steps)
             folder = root / BASE.parent if stage.kind == "base" else root / "runs" / stage.parent
-            inside = progress(folder) if future in left else (steps, steps)
-            done += inside[0] if inside else 0
+            inside = progress(folder) if future in left else None
+            steps = int(
+                getattr(stage.component, "steps", None) or (inside[1] if inside else self._steps.get(folder, 0))
+            )
+            self._steps[folder] = steps
+            done += steps if future not in left else inside[0] if inside else 0
             total += steps
         return done, total
 
@@ -166,21 +197,30 @@ def workers(count: int, root: Path) -> Iterator[Workers]:
         held.close()
 
 
+def banks(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
+    """Return the train stages that a worker is given at once: one, or with the trainer's `together` its whole share."""
+    if getattr(job.train, "together", 1) == 1:
+        return [[stage] for stage in todo]
+    return [list(todo[first::workers]) for first in range(min(workers, len(todo)))]
+
+
 def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Request:
     """Return all that a worker needs to fit the run of a train stage, or to measure the run of a measure stage."""
     from trainers.trainer import Request
     from trainers.worker import describe
 
-    head = store.query("SELECT content_id, recipe FROM store.blends WHERE blend = ?", [stage.parent]).row(0)
+    blend = blend_of_run(stage.parent)
+    head = store.query("SELECT content_id, recipe FROM store.blends WHERE blend = ?", [blend]).row(0)
     measured = stage.kind == "measure"
+    trainer = job.train if measured else stage.component
     return Request(
         run=stage.parent,
-        trainer=describe(job.train),
+        trainer=describe(trainer),
         base=base,
         seed=stage.seed,
-        rows=() if measured else rows.training_rows(store, stage.parent),
+        rows=() if measured else (*rows.training_rows(store, blend), *rows.held_out(store, job.train)),
         out=store.root / "runs" / stage.parent,
-        tags={"blend": stage.parent, "blend_content_id": str(head[0]), "recipe": str(head[1]), "key": stage.key},
+        tags={"blend": blend, "blend_content_id": str(head[0]), "recipe": str(head[1]), "key": stage.key},
         tasks=((describe(stage.component), rows.examples(store, stage.component)),) if measured else (),
         stop=stop,
     )
@@ -191,7 +231,7 @@ def run_tables(job: Job, stage: Stage, base: str, fitted: Fitted | None, note: s
     assert job.train is not None  # noqa: S101 - only called for jobs that train
     row = {
         "run": stage.parent,
-        "blend": stage.parent,
+        "blend": blend_of_run(stage.parent),
         "trainer": job.train.kind,
         "base": job.train.base if isinstance(job.train.base, str) else f"{job.train.base.kind}:{Path(base).name}",
         "seed": stage.seed,
@@ -201,7 +241,7 @@ def run_tables(job: Job, stage: Stage, base: str, fitted: Fitted | None, note: s
         "seconds": fitted.seconds if fitted else None,
         "peak_memory": fitted.peak_memory if fitted else None,
         "content_id": fitted.content_id if fitted else None,
-        "note": note or None,
+        "note": note or (fitted.note if fitted else None) or None,
     }
     return {"runs": pl.DataFrame([row], infer_schema_length=None)}
 
@@ -221,13 +261,31 @@ def result_tables(stage: Stage, found: Sequence[tuple[str, Measured]]) -> Tables
 
 
 def compare_tables(job: Job, store: Store) -> Tables:
-    """Return the leaderboard and the comparisons over every result in the store."""
+    """Return the leaderboard and the comparisons over every result in the store.
+
+    Runs of several budgets stand as `recipe/unit`; recipes are compared within a budget.
+    """
     from trainers.compare import comparisons, leaderboard
 
     results = store.query(
-        "SELECT b.recipe_name AS blend, b.seed AS seed, r.task, r.metric, r.example_id, r.value FROM store.results r"
+        "SELECT concat_ws('/', b.recipe_name, nullif(split_part(u.run, '/', 2), '')) AS blend, b.seed AS seed, r.task,"
+        " r.metric, r.example_id, r.value FROM store.results r"
         " JOIN store.runs u USING (run) JOIN store.blends b ON b.blend = u.blend"
-        " ORDER BY r.task, r.metric, b.recipe_name, b.seed, r.example_id"
+        " ORDER BY r.task, r.metric, 1, b.seed, r.example_id"
     )
-    pairs = list(job.compare) or None
-    return {"leaderboard": leaderboard(results), "comparisons": comparisons(results, pairs)}
+    return {
+        "leaderboard": leaderboard(results),
+        "comparisons": comparisons(results, compared(results["blend"].unique().to_list(), job.compare)),
+    }
+
+
+def compared(names: Sequence[str], wanted: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
+    """Return the pairs of `recipe` or `recipe/unit` to compare: `wanted` within each budget, None for all pairs."""
+    units = sorted({name.partition("/")[2] for name in names})
+    if units in ([], [""]):
+        return list(wanted) or None
+    pairs: list[tuple[str, str]] = []
+    for unit in units:
+        inside = sorted(name.partition("/")[0] for name in names if name.partition("/")[2] == unit)
+        pairs += [(f"{a}/{unit}", f"{b}/{unit}") for a, b in wanted or combinations(inside, 2)]
+    return pairs

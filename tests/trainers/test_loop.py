@@ -12,7 +12,7 @@ from manifests.component import Context
 from manifests.errors import Interrupted, UserError
 from trainers import state
 from trainers.evaluate import load_model
-from trainers.loop import Settings, _gradients, items_of, loss_of, rate, threads, train
+from trainers.loop import Settings, gradients, items_of, loss_of, rate, threads, train
 from trainers.pack import collate, pack
 from trainers.render import Renderer
 from trainers.trainer import Row
@@ -38,9 +38,9 @@ def items(rows, tokenizer):
     return items_of(rows, Renderer(tokenizer), 64)[0]
 
 
-def gradients(base, items, bins, parts=1):
+def gradients_of(base, items, bins, parts=1):
     model = load_model(base, "cpu")
-    loss, tokens = _gradients(model, items, bins, parts)
+    loss, tokens = gradients(model, items, bins, parts)
     return loss, tokens, {name: value.grad.clone() for name, value in model.named_parameters()}
 
 
@@ -68,18 +68,31 @@ def test_the_loss_is_the_one_of_transformers_summed_over_unpacked_rows(base, ite
 def test_parts_packing_and_padding_give_the_same_gradient(base, items):
     packed = pack([len(item.rendered.ids) for item in items], 128)[:8]
     flat = [[i] for places in packed for i in places]
-    loss, tokens, whole = gradients(base, items, packed)
+    loss, tokens, whole = gradients_of(base, items, packed)
     for bins, parts in ((packed, 8), (packed, 3), (flat, 1), (flat, len(flat))):
-        other = gradients(base, items, bins, parts)
+        other = gradients_of(base, items, bins, parts)
         assert other[0] == pytest.approx(loss, rel=1e-6)
         assert other[1] == tokens
-        assert apart(whole, other[2]) < 1e-5
+        assert apart(whole, other[2]) < 1e-6
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_in_double_precision_packed_padded_and_accumulated_gradients_are_one(base, items, attention):
+    packed = pack([len(item.rendered.ids) for item in items], 128)[:8]
+    flat = [[i] for places in packed for i in places]
+    found = []
+    for bins, parts in ((packed, 1), (packed, 8), (packed, 3), (flat, 1), (flat, len(flat))):
+        model = load_model(base, "cpu", dtype="float64")
+        model.set_attn_implementation(attention)
+        gradients(model, items, bins, parts)
+        found.append({name: value.grad.clone() for name, value in model.named_parameters()})
+    assert max(apart(found[0], other) for other in found[1:]) < 1e-6
 
 
 def test_a_row_of_weight_two_counts_as_two_rows(base, rows, tokenizer):
     one = items_of([dataclasses.replace(rows[0], weight=2.0), rows[1]], Renderer(tokenizer), 64)[0]
     two = items_of([rows[0], rows[0], rows[1]], Renderer(tokenizer), 64)[0]
-    first, second = gradients(base, one, [[0], [1]]), gradients(base, two, [[0], [1], [2]])
+    first, second = gradients_of(base, one, [[0], [1]]), gradients_of(base, two, [[0], [1], [2]])
     assert first[0] == pytest.approx(second[0], rel=1e-6)
     assert apart(first[2], second[2]) < 1e-5
 

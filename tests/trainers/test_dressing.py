@@ -1,0 +1,64 @@
+"""Recomputed activations, compiled layers and four-bit bases: the same training with less memory or time."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import shutil
+
+import pytest
+
+from trainers.dressing import dressed, layers
+from trainers.evaluate import Model, load_model
+from trainers.full import Full
+from trainers.lora import Lora
+
+FULL = Full(base="given", steps=4, lr=5e-3, batch_tokens=256, max_tokens=64)
+LORA = Lora(base="given", steps=4, lr=5e-3, batch_tokens=256, max_tokens=64)
+
+
+@pytest.mark.parametrize("made", [FULL, LORA, dataclasses.replace(LORA, dropout=0.2)])
+def test_recomputed_activations_give_the_same_bits(made, rows, base, context, tmp_path):
+    plain = made.fit(rows, base, 0, tmp_path / "plain", context)
+    again = dataclasses.replace(made, recompute=True).fit(rows, base, 0, tmp_path / "again", context)
+    assert again.content_id == plain.content_id
+
+
+def test_recomputing_holds_less_for_the_backward_pass(base, rows, tokenizer):
+    from tests.trainers.test_entropy import outcome
+    from trainers.loop import items_of
+    from trainers.pack import collate
+    from trainers.render import Renderer
+
+    items, _ = items_of(rows, Renderer(tokenizer), 64)
+    batch = collate(items, [[i] for i in range(20)])
+    plain = load_model(base, "cpu").train()
+    spare = dressed(load_model(base, "cpu").train(), recompute=True, compiled=False)
+    assert outcome(spare, batch)[2] < 0.6 * outcome(plain, batch)[2]
+
+
+def test_the_layers_of_a_model_are_found(base):
+    model = load_model(base, "cpu")
+    assert layers(model) == list(model.model.layers)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
+def test_compiled_layers_train_as_the_plain_ones_do(rows, base, context, tmp_path):
+    made = dataclasses.replace(FULL, steps=2, batch_tokens=64)
+    plain = made.fit(rows, base, 0, tmp_path / "plain", context)
+    fast = dataclasses.replace(made, compile=True).fit(rows, base, 0, tmp_path / "fast", context)
+    assert [loss for _, loss in fast.log] == pytest.approx([loss for _, loss in plain.log], rel=1e-4)
+    pairs = [(row.messages[:-1], row.messages[-1][1]) for row in rows[:4]]
+    one, two = (Model.load(run.path).loglik(pairs) for run in (plain, fast))
+    assert [x.total for x in two] == pytest.approx([x.total for x in one], rel=1e-2)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+def test_an_adapter_is_trained_beside_a_base_of_four_bits(rows, base, context, tmp_path):
+    made = dataclasses.replace(LORA, quantize=4, steps=12, lr=2e-2)
+    run = made.fit(rows, base, 0, tmp_path / "run", context)
+    assert run.log[-1][1] < run.log[0][1]
+    assert made.fit(rows, base, 0, tmp_path / "again", context).content_id == run.content_id
+    pairs = [(row.messages[:-1], row.messages[-1][1]) for row in rows[:8]]
+    before, after = (sum(x.total for x in Model.load(path).loglik(pairs)) for path in (base, run.path))
+    assert after > before
