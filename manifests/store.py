@@ -346,12 +346,6 @@ class Manifest:
             raise UserError("no such blend", value=ref, options=known)
         return self.sql("FROM blend(?)", [ref])
 
-    def dataset(self, ref: str) -> Any:  # noqa: ANN401 - `datasets` is optional and has no types
-        """Return the rows of a blend as a `datasets.Dataset`; needs the extra `hub`."""
-        from manifests.exporting import dataset
-
-        return dataset(self, ref)
-
     def why(self, sample_id: str) -> pl.DataFrame:
         """Return all that happened to a sample, given its id or the first digits of it."""
         found = self.sql("FROM why(?)", [sample_id])

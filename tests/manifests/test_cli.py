@@ -15,6 +15,7 @@ import typer
 
 from manifests import cli
 from manifests.errors import BusyError, ConservationError, Interrupted
+from manifests.exporting import dataset
 from manifests.jobs.run import run
 from manifests.jobs.spec import load_job
 from manifests.store import Manifest, Store
@@ -288,7 +289,7 @@ def test_export_in_another_layout_leaves_the_folder_of_the_run_alone(manifest, t
 def test_a_blend_comes_as_a_dataset_with_the_rows_of_the_frame(manifest):
     pytest.importorskip("datasets")
     with Manifest(manifest) as opened:
-        found, frame = opened.dataset("some@0"), opened.blend("some@0")
+        found, frame = dataset(opened, "some@0"), opened.blend("some@0")
     assert list(found["sample_id"]) == frame["sample_id"].to_list()
     assert found[0]["messages"] == json.loads(frame["messages"][0])
 
