@@ -196,13 +196,18 @@ def export(
     manifest: Where,
     blend: Annotated[str, typer.Argument(metavar="BLEND", help="Blend NAME@SEED.")],
     folder: Annotated[Path | None, typer.Option("--to", help="Folder to write; blends/BLEND when left out.")] = None,
+    layout: Annotated[
+        str, typer.Option("--format", help="dataset, parquet, messages, sharegpt, alpaca or prompt-completion.")
+    ] = "dataset",
+    expand: Annotated[bool, typer.Option("--expand", help="Write a row as often as it is to be seen.")] = False,
+    shard_rows: Annotated[int, typer.Option("--shard-rows", min=1, help="Most rows of one file.")] = 100_000,
 ) -> None:
-    """Write a blend as a folder that datasets.load_dataset reads, and print its path."""
+    """Write a blend as a folder of files with a card, and print its path."""
     from manifests.exporting import export as write
     from manifests.store import Manifest
 
     with Manifest(manifest) as opened:
-        output.line(str(write(opened, blend, folder)))
+        output.line(str(write(opened, blend, folder, layout, expand=expand, shard_rows=shard_rows)))
 
 
 @judge_app.command("eval")

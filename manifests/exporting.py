@@ -1,7 +1,8 @@
-"""A published blend as a folder that `datasets.load_dataset` reads."""
+"""A published blend as a folder of files: for `datasets.load_dataset`, as shards, or in a trainer's layout."""
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,14 +30,25 @@ class _State:
         return self.manifest.sql(sql, parameters)
 
 
-def export(manifest: Manifest, ref: str, folder: Path | None = None) -> Path:
+def export(
+    manifest: Manifest,
+    ref: str,
+    folder: Path | None = None,
+    layout: str = "dataset",
+    *,
+    expand: bool = False,
+    shard_rows: int = 100_000,
+) -> Path:
     """Write the blend `ref` (`name@seed`, or a name with one seed) into `folder` and return the folder.
 
-    Left out, `folder` is `blends/<ref>` of the manifest. The files are those that a run writes, byte for byte. A folder
-    that holds anything but an export is not replaced: raises UserError, as for a blend that does not exist.
+    `layout` is `dataset`, whose files are those that a run writes, byte for byte, or one of `export_files.LAYOUTS`, for
+    which `expand` and `shard_rows` are as there. Left out, `folder` is `blends/<ref>` of the manifest, or
+    `exports/<ref>-<layout>` for another layout: the folder of a run stays what the run wrote. A folder that holds
+    anything but an export is not replaced: raises UserError, as for a blend that does not exist.
     """
     from manifests.jobs.rows import blend_of
     from mixers.export import export as write
+    from mixers.export_files import LAYOUTS, export_as
 
     blends = manifest.sql("SELECT blend FROM blends ORDER BY blend")["blend"].to_list()
     found = [blend for blend in blends if ref in (blend, blend.rpartition("@")[0])]
@@ -44,7 +56,13 @@ def export(manifest: Manifest, ref: str, folder: Path | None = None) -> Path:
         raise UserError("no such blend", value=ref, options=blends)
     if len(found) > 1:
         raise UserError("this recipe has a blend for each of several seeds", value=ref, remedy=f"name {found[0]}")
-    out = manifest.root / "blends" / found[0] if folder is None else folder
+    plain = layout == "dataset"
+    if plain and expand:
+        raise UserError("the layout 'dataset' keeps repeats as a field", remedy="add --format parquet to expand them")
+    if not plain and layout not in LAYOUTS:
+        raise UserError("no such layout", value=layout, options=["dataset", *sorted(LAYOUTS)])
+    usual = Path("blends", found[0]) if plain else Path("exports", f"{found[0]}-{layout}")
+    out = manifest.root / usual if folder is None else folder
     if out.exists() and not out.is_dir():
         raise UserError("not a folder", value=str(out), remedy="give a folder to write")
     if out.is_dir() and any(out.iterdir()) and not (out / OURS).exists():
@@ -54,4 +72,21 @@ def export(manifest: Manifest, ref: str, folder: Path | None = None) -> Path:
         " JOIN sources o USING (source) JOIN blend_members m USING (sample_id) WHERE m.blend = ? ORDER BY s.sample_id",
         [found[0]],
     )
-    return write(blend_of(_State(manifest), found[0]), samples, out)
+    drawn = blend_of(_State(manifest), found[0])
+    if plain:
+        return write(drawn, samples, out)
+    return export_as(drawn, samples, out, layout, expand=expand, shard_rows=shard_rows)
+
+
+def dataset(manifest: Manifest, ref: str) -> Any:  # noqa: ANN401 - `datasets` is optional and has no types
+    """Return the blend `ref` as a `datasets.Dataset` in training order, messages typed; repeats stay a field.
+
+    A recipe's name gives all its seeds, one after the other. Raises UserError where `datasets` is not installed.
+    """
+    from mixers.export import table_of
+
+    try:
+        peer = importlib.import_module("datasets")
+    except ModuleNotFoundError as error:
+        raise UserError("the package datasets is not installed", remedy="pip install 'blendsmith[hub]'") from error
+    return peer.Dataset(table_of(manifest.blend(ref)))

@@ -35,16 +35,17 @@ def export(blend: Blend, samples: pl.DataFrame, folder: Path) -> Path:
     licence, weight, repeats, reason. A row to be seen n times is written once with repeats = n. The same blend and
     samples give the same bytes under the same pyarrow. Raises UserError when a member is not among `samples`.
     """
-    rows = _rows(blend, samples)
+    rows = rows_of(blend, samples)
     with replacing_folder(folder) as temporary:
         (temporary / "data").mkdir()
-        _write(rows, temporary / SHARD)
-        (temporary / "README.md").write_text(_card(blend, rows), encoding="utf-8")
-        (temporary / "recipe.json").write_text(_recipe(blend), encoding="utf-8")
+        write_parquet(rows, temporary / SHARD)
+        (temporary / "README.md").write_text(card(blend, rows, SHARD), encoding="utf-8")
+        (temporary / "recipe.json").write_text(recipe(blend), encoding="utf-8")
     return folder
 
 
-def _rows(blend: Blend, samples: pl.DataFrame) -> pl.DataFrame:
+def rows_of(blend: Blend, samples: pl.DataFrame) -> pl.DataFrame:
+    """Return the members with their samples' text and facts in training order; `nc` flags non-commercial rows."""
     columns = ["sample_id", "messages", "source", "task", "licence"]
     flagged = pl.col("licence").map_elements(non_commercial, return_dtype=pl.Boolean)
     if "non_commercial" in samples.columns:
@@ -60,9 +61,16 @@ def _rows(blend: Blend, samples: pl.DataFrame) -> pl.DataFrame:
     return rows.sort("position")
 
 
-def _write(rows: pl.DataFrame, path: Path) -> None:
-    import pyarrow as pa
+def write_parquet(rows: pl.DataFrame, path: Path) -> None:
+    """Write `rows` as one Parquet file with typed messages; the same rows give the same bytes under one pyarrow."""
     import pyarrow.parquet as pq
+
+    pq.write_table(table_of(rows), path, compression="zstd", row_group_size=100_000, version="2.6", store_schema=False)
+
+
+def table_of(rows: pl.DataFrame) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return rows of a blend as an Arrow table: messages as lists of {role, content}, beside the members' facts."""
+    import pyarrow as pa
 
     message = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
     types: dict[str, Any] = {
@@ -73,13 +81,15 @@ def _write(rows: pl.DataFrame, path: Path) -> None:
         "repeats": pa.int32(),
         "reason": pa.string(),
     }
+    if "epoch" in rows.columns:
+        types["epoch"] = pa.int32()
     columns = {name: rows[name].to_list() for name in types}
     columns["messages"] = [json.loads(text) for text in columns["messages"]]
-    table = pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
-    pq.write_table(table, path, compression="zstd", row_group_size=100_000, version="2.6", store_schema=False)
+    return pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
 
 
-def _recipe(blend: Blend) -> str:
+def recipe(blend: Blend) -> str:
+    """Return recipe.json: what drew the blend, and what was asked of and taken from each stratum."""
     facts = {
         "blend": blend.ref,
         "content_id": blend.content_id,
@@ -92,13 +102,14 @@ def _recipe(blend: Blend) -> str:
     return json.dumps(json.loads(canonical_json(facts)), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def _card(blend: Blend, rows: pl.DataFrame) -> str:
+def card(blend: Blend, rows: pl.DataFrame, data: str) -> str:
+    """Return the dataset card over the files `data` (a path or glob): composition, licences, what is not for sale."""
     licences = sorted(set(rows["licence"]))
     named = sorted({name.lower() if name.lower() in _CARD_LICENCES else "other" for name in licences})
     front = {
         "license": named[0] if len(named) == 1 else named,
         "pretty_name": blend.ref,
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": SHARD}]}],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": data}]}],
     }
     limited = sorted(set(rows.filter(pl.col("nc"))["licence"]))
     total = int(rows["repeats"].sum())

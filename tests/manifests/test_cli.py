@@ -15,6 +15,7 @@ import typer
 
 from manifests import cli
 from manifests.errors import BusyError, ConservationError, Interrupted
+from manifests.exporting import dataset
 from manifests.jobs.run import run
 from manifests.jobs.spec import load_job
 from manifests.store import Manifest, Store
@@ -273,6 +274,24 @@ def test_export_gives_the_files_of_the_run(manifest, tmp_path, blendsmith):
     assert (code, out) == (0, f"{tmp_path / 'out'}\n")
     assert files(tmp_path / "out") == files(manifest / "blends" / "some@0")
     assert blendsmith("export", manifest, "some", "--to", tmp_path / "out")[0] == 0
+
+
+def test_export_in_another_layout_leaves_the_folder_of_the_run_alone(manifest, tmp_path, blendsmith):
+    before = files(manifest / "blends" / "some@0")
+    code, out, _ = blendsmith("export", manifest, "some@0", "--format", "messages", "--expand", "--to", tmp_path / "o")
+    assert (code, out) == (0, f"{tmp_path / 'o'}\n")
+    assert (tmp_path / "o" / "trl.yaml").exists()
+    assert files(manifest / "blends" / "some@0") == before
+    assert "did you mean 'alpaca'?" in blendsmith("export", manifest, "some@0", "--format", "alpacca")[2]
+    assert "--format parquet" in blendsmith("export", manifest, "some@0", "--expand")[2]
+
+
+def test_a_blend_comes_as_a_dataset_with_the_rows_of_the_frame(manifest):
+    pytest.importorskip("datasets")
+    with Manifest(manifest) as opened:
+        found, frame = dataset(opened, "some@0"), opened.blend("some@0")
+    assert list(found["sample_id"]) == frame["sample_id"].to_list()
+    assert found[0]["messages"] == json.loads(frame["messages"][0])
 
 
 def test_export_replaces_no_folder_but_an_export(manifest, tmp_path, blendsmith):
