@@ -40,7 +40,6 @@ def explore(path: Path, *, host: str, port: int | None, browser: bool, edit: boo
     """Serve the explorer of the manifest `path` until it is interrupted; this process becomes marimo's."""
     arguments = command(path, host=host, port=port, browser=browser, edit=edit)
     os.environ["MARIMO_SKIP_UPDATE_CHECK"] = "1"
-    sys.stdout.flush()
     os.execv(arguments[0], arguments)  # noqa: S606 - our own interpreter, no shell
 
 
