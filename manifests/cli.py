@@ -210,6 +210,24 @@ def export(
         output.line(str(write(opened, blend, folder, layout, expand=expand, shard_rows=shard_rows)))
 
 
+@app.command()
+def explore(
+    manifest: Where,
+    host: Annotated[str, typer.Option("--host", help="Address to serve the page on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port to serve it on; a free one when left out.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open no browser.")] = False,
+    edit: Annotated[
+        bool, typer.Option("--edit", help="Open the notebook itself, as a copy named explorer.py in this folder.")
+    ] = False,
+) -> None:
+    """Explore a manifest in the browser: blends, coverage, samples, SQL; Ctrl-C ends it."""
+    from manifests.explorer.launch import explore as serve
+
+    serve(manifest, host=host, port=port, browser=not no_browser, edit=edit)
+
+
 @judge_app.command("eval")
 def judge_eval(
     manifest: Where,

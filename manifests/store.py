@@ -332,6 +332,11 @@ class Manifest:
         """Close the connection."""
         self._connection.close()
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The read-only, hardened connection itself: the engine of a notebook's SQL cells."""
+        return self._connection
+
     def sql(self, query: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
         """Return the rows of a SQL query over the public views and macros; raise UserError with DuckDB's words."""
         try:

@@ -23,6 +23,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "ray": ("ray",),
     "remote": ("fsspec", "aiohttp"),
     "language": ("py3langid",),
+    "explore": ("marimo", "altair"),
 }
 """Extra -> the packages it installs, by the name they are imported under."""
 NEEDS: Final[Mapping[str, tuple[str, str]]] = {
