@@ -21,7 +21,8 @@ def keys(uniform: NDArray[np.uint64], weights: NDArray[np.float64]) -> NDArray[n
     found = np.empty(uniform.size, dtype=np.float64)
     for start in range(0, uniform.size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        np.divide(-logarithm(_unit(uniform[part])), weights[part], out=found[part])
+        waits = 0.0 - logarithm(_unit(uniform[part]))  # not -0.0, whose bits come last, where u rounds to 1
+        np.divide(waits, weights[part], out=found[part])
     return found.view(np.uint64)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Keys = NDArray[np.uint64]
+_BLOCK: Final = 1 << 15
+"""Rows that are looked at together: what is worked out about them stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Line:
         room = (wanted + 5 * np.sqrt(wanted) + 16) / np.maximum(counts, 1)
         bound = (np.minimum(room, 1.0 - 2.0**-53) * 2.0**64).astype(np.uint64)
         bound[room >= 1] = np.uint64(2**64 - 1)
-        places = np.flatnonzero(self.keys <= bound[self.codes])
+        places = np.concatenate([self._under(bound, start) for start in range(0, max(1, self.codes.size), _BLOCK)])
         held = np.bincount(self.codes[places], minlength=wanted.size)
         short = held < wanted
         if not short.any() and places.size <= 4 * int(wanted.sum()) + 64 * wanted.size:
@@ -93,3 +95,8 @@ class Line:
             edge = np.partition(self.keys, int(wanted[0]) - 1)[int(wanted[0]) - 1]
             return np.flatnonzero(self.keys <= edge)
         return np.arange(self.codes.size)
+
+    def _under(self, bound: Keys, start: int) -> Ints:
+        """Return the places, in the block that begins at `start`, of keys up to their stratum's bound."""
+        block = slice(start, start + _BLOCK)
+        return start + np.flatnonzero(self.keys[block] <= bound[self.codes[block]])

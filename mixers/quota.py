@@ -149,17 +149,24 @@ class Schedule:
     def _served(self, release: Any, deadline: Any, done: Any, total: int) -> Ints:  # noqa: ANN401 - whole numbers
         """Return the places of the crossing rows that the schedule has served at `total`."""
         times, inverse = np.unique(release.astype(np.int64), return_inverse=True)
-        groups: list[list[tuple[int, int]]] = [[] for _ in times]
+        room, short = self._room(times, done, total), total - int(done.sum())
+        soonest = np.argsort(deadline.astype(np.int64), kind="stable")[:short]
+        since = np.bincount(inverse[soonest], minlength=times.size)[::-1].cumsum()[::-1]
+        if (since <= room).all():
+            return np.asarray(soonest, dtype=np.int64)
+        return self._greedy(inverse, deadline, room.tolist(), short)
+
+    def _greedy(self, inverse: Ints, deadline: Any, room: list[int], short: int) -> Ints:  # noqa: ANN401 - whole numbers
+        """Return the places of the `short` rows of earliest deadline among those that can be served together."""
+        groups: list[list[tuple[int, int]]] = [[] for _ in room]
         for place, (group, by) in enumerate(zip(inverse.tolist(), deadline.tolist(), strict=True)):
             groups[group].append((-by, -place))
         held: list[tuple[int, int]] = []
-        room = self._room(times, done, total).tolist()
         for group, most in zip(reversed(groups), reversed(room), strict=True):
             for row in group:
                 heappush(held, row)
             while len(held) > most:
                 heappop(held)
-        short = total - int(done.sum())
         while len(held) > short:
             heappop(held)
         return np.array([-place for _, place in held], dtype=np.int64)

@@ -37,7 +37,7 @@ class RandomDrop:
     """Name of the blend whose size and specialist rows it takes, seed by seed; drawn earlier in the same job."""
     where: str | None = None
     """SQL predicate that generalist rows must satisfy, instead of the other blend's; NULL does not satisfy it."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1)] = (0,)
     """One blend is drawn for each; `like` must have them."""
     match: Literal["total", "source", "cell"] = "total"
     """What stays as in `like`: only the number of rows, or that of each source or coverage cell too."""

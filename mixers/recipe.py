@@ -31,7 +31,8 @@ Where = Annotated[
     Field(description="SQL predicate that generalist rows must satisfy; NULL (not judged) does not satisfy it."),
 ]
 Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, description="One blend is drawn for each.")
+    tuple[Annotated[int, Field(ge=0, lt=2**63)], ...],
+    Field(min_length=1, description="One blend is drawn for each; at most 2^63 - 1, as the manifest holds it."),
 ]
 SpecialistRows = Annotated[Annotated[int, Field(ge=0)] | None, Field(description="Specialist rows; without it all.")]
 By = Annotated[

@@ -116,6 +116,7 @@ def test_a_size_is_given_in_exactly_one_unit(sizes):
         {"rows": 1, "temperature": 0.5},
         {"rows": 1, "seeds": ()},
         {"rows": 1, "seeds": (-1,)},
+        {"rows": 1, "seeds": (2**63,)},
         {"rows": 1, "by": 3},
         {"rows": 1, "max_epochs": 0},
         {"rows": 1, "hallucination_budget": 1.5},
