@@ -29,6 +29,15 @@ MIGRATIONS: Final[Mapping[int, str]] = {
             labelled_by VARCHAR NOT NULL, labelled_at TIMESTAMP NOT NULL,
             CHECK (label IN ('correct', 'wrong', 'unsure'))
         )""",
+    4: """ALTER TABLE store.comparisons ADD COLUMN p_permutation DOUBLE;
+        ALTER TABLE store.comparisons ADD COLUMN seeds_needed BIGINT;
+        ALTER TABLE store.comparisons ADD COLUMN examples_needed BIGINT;
+        ALTER TABLE store.runs ADD COLUMN cpu_seconds DOUBLE;
+        ALTER TABLE store.runs ADD COLUMN parameters BIGINT;
+        CREATE TABLE store.losses (
+            stage VARCHAR NOT NULL, run VARCHAR NOT NULL, step BIGINT NOT NULL, loss DOUBLE NOT NULL,
+            CHECK (step >= 0 AND isfinite(loss))
+        )""",
 }
 """version -> SQL that turns the tables of version - 1 into its own; views, macros and comments are then made anew."""
 _VIEWS: Final = "CREATE OR REPLACE VIEW "

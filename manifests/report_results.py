@@ -137,18 +137,26 @@ def leaderboard(manifest: Manifest) -> Html | None:
 def _board(task: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Html:
     on = _shared([row[field] for row in rows for field in ("mean", "ci_low", "ci_high")])
     digits = _digits(rows)
-    constant = len({(row["n_examples"], row["n_seeds"]) for row in rows}) == 1
+    constant = len({(row["n_examples"], _seeds(row)) for row in rows}) == 1
     columns = [Column("Recipe"), Column(f"{metric}, more is better", "plot"), Column("Mean [95 % interval]", "number")]
     columns += [] if constant else [Column("Examples", "number", "examples"), Column("Seeds", "number", "seeds")]
     body: list[Sequence[Child]] = []
     for row in rows:
         text = f"{number(row['mean'], digits)} {interval(row['ci_low'], row['ci_high'], digits)}"
         drawn = whisker(on, row["mean"], row["ci_low"], row["ci_high"], f"{row['blend']}: {text}")
-        counts = [] if constant else [count(row["n_examples"]), count(row["n_seeds"])]
+        counts = [] if constant else [count(row["n_examples"]), _seeds(row)]
         body.append([named(row["blend"]), drawn, text, *counts])
-    n = f" {count(rows[0]['n_examples'])} examples, {plural(rows[0]['n_seeds'], 'seed')}." if constant else ""
+    n = f" {count(rows[0]['n_examples'])} examples, {_seeds(rows[0], 'seed')}." if constant else ""
     foot = ["", axis(on), *([""] * (len(columns) - 2))]
     return table(columns, body, caption=[el("b", f"{task}, {metric}."), n], foot=foot)
+
+
+def _seeds(row: Mapping[str, Any], noun: str = "") -> str:
+    """Return the seeds measured, and of how many where some are missing: a mean over survivors must show that it is."""
+    n, planned = row["n_seeds"], max(row["n_seeds"], row["n_planned"])
+    if n < planned:
+        return f"{n} of {plural(planned, noun)}" if noun else f"{n} of {planned}"
+    return plural(n, noun) if noun else count(n)
 
 
 def _shared(values: Sequence[float | None], *, zero: bool = False) -> Scale:

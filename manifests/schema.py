@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Version of the manifest's tables; `migrations.py` holds the steps from each earlier one."""
 
 Schema = Mapping[str, type[pl.DataType] | pl.DataType]
@@ -127,7 +127,11 @@ COMPARISONS: Final[Schema] = {
     "minimum_detectable": pl.Float64,  # at 80 % power, two-sided 5 %
     "n_examples": pl.Int64,  # examples and seeds that both blends have
     "n_seeds": pl.Int64,
+    "p_permutation": pl.Float64,  # of sign flips over examples, corrected likewise
+    "seeds_needed": pl.Int64,  # that would decide it; null when decided, or when none would
+    "examples_needed": pl.Int64,
 }
+LOSSES: Final[Schema] = {"run": pl.String, "step": pl.Int64, "loss": pl.Float64}
 
 
 def frame(rows: Iterable[Mapping[str, Any]] | Mapping[str, Any], schema: Schema) -> pl.DataFrame:

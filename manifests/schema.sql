@@ -83,8 +83,12 @@ CREATE TABLE store.strata (
 CREATE TABLE store.runs (
     stage VARCHAR NOT NULL, run VARCHAR NOT NULL UNIQUE, blend VARCHAR NOT NULL, trainer VARCHAR NOT NULL,
     base VARCHAR NOT NULL, seed BIGINT NOT NULL, status VARCHAR NOT NULL, steps BIGINT, tokens BIGINT, seconds DOUBLE,
-    peak_memory BIGINT, content_id VARCHAR, note VARCHAR,
+    peak_memory BIGINT, content_id VARCHAR, note VARCHAR, cpu_seconds DOUBLE, parameters BIGINT,
     CHECK (status IN ('done', 'failed')), CHECK (status = 'failed' OR content_id IS NOT NULL)
+);
+CREATE TABLE store.losses (
+    stage VARCHAR NOT NULL, run VARCHAR NOT NULL, step BIGINT NOT NULL, loss DOUBLE NOT NULL,
+    CHECK (step >= 0 AND isfinite(loss))
 );
 CREATE TABLE store.results (
     stage VARCHAR NOT NULL, run VARCHAR NOT NULL, task VARCHAR NOT NULL, example_id VARCHAR NOT NULL,
@@ -99,6 +103,7 @@ CREATE TABLE store.comparisons (
     stage VARCHAR NOT NULL, task VARCHAR NOT NULL, metric VARCHAR NOT NULL, blend_a VARCHAR NOT NULL,
     blend_b VARCHAR NOT NULL, difference DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p_value DOUBLE,
     verdict VARCHAR NOT NULL, minimum_detectable DOUBLE, n_examples BIGINT NOT NULL, n_seeds BIGINT NOT NULL,
+    p_permutation DOUBLE, seeds_needed BIGINT, examples_needed BIGINT,
     CHECK (verdict IN ('helps', 'hurts', 'cannot tell')), CHECK (p_value IS NULL OR p_value BETWEEN 0 AND 1)
 );
 
@@ -144,15 +149,52 @@ CREATE OR REPLACE VIEW composition AS
 CREATE OR REPLACE VIEW strata AS
     SELECT blend, stratum, available, requested, taken, repeats, limited_by, samples, error_mass, note FROM store.strata;
 CREATE OR REPLACE VIEW runs AS
-    SELECT run, blend, trainer, base, seed, status, steps, tokens, seconds, peak_memory, content_id, note
+    SELECT run, blend, trainer, base, seed, status, steps, tokens, seconds, peak_memory, content_id, note, cpu_seconds,
+        parameters
     FROM store.runs;
 CREATE OR REPLACE VIEW results AS SELECT run, task, example_id, metric, value, prediction FROM store.results;
 CREATE OR REPLACE VIEW leaderboard AS
-    SELECT blend, task, metric, mean, ci_low, ci_high, n_examples, n_seeds FROM store.leaderboard;
+    SELECT l.blend, l.task, l.metric, l.mean, l.ci_low, l.ci_high, l.n_examples, l.n_seeds,
+        coalesce(b.n_planned, 1)::BIGINT AS n_planned
+    FROM store.leaderboard l LEFT JOIN (
+        SELECT recipe_name, count(*) AS n_planned FROM store.blends GROUP BY recipe_name
+    ) b ON b.recipe_name = split_part(l.blend, '/', 1);
 CREATE OR REPLACE VIEW comparisons AS
     SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable,
-        n_examples, n_seeds
+        n_examples, n_seeds, p_permutation, seeds_needed, examples_needed
     FROM store.comparisons;
+CREATE OR REPLACE VIEW best_sets AS
+    WITH ranked AS (
+        SELECT task, metric, blend, mean, split_part(blend, '/', 2) AS budget, row_number() OVER (
+            PARTITION BY task, metric, split_part(blend, '/', 2) ORDER BY mean DESC, blend
+        ) AS place
+        FROM store.leaderboard
+        WHERE mean IS NOT NULL AND split_part(blend, '/', 1) IN (SELECT recipe_name FROM store.blends)
+    )
+    SELECT r.task, r.metric, r.blend, r.mean, f.mean - r.mean AS behind, f.blend AS best, c.p_value,
+        CASE WHEN r.place = 1 THEN TRUE WHEN c.verdict IS NOT NULL THEN c.verdict = 'cannot tell' END AS among_best
+    FROM ranked r JOIN ranked f ON f.task = r.task AND f.metric = r.metric AND f.budget = r.budget AND f.place = 1
+    LEFT JOIN store.comparisons c ON c.task = r.task AND c.metric = r.metric
+        AND ((c.blend_a = f.blend AND c.blend_b = r.blend) OR (c.blend_a = r.blend AND c.blend_b = f.blend));
+CREATE OR REPLACE VIEW costs AS
+    SELECT r.run, b.recipe_name, r.seed, r.status, r.steps, r.tokens, r.seconds, r.cpu_seconds, r.peak_memory, r.parameters,
+        6.0 * r.parameters * r.tokens AS flops, r.tokens / nullif(r.cpu_seconds, 0) AS tokens_per_cpu_second
+    FROM store.runs r LEFT JOIN store.blends b ON b.blend = r.blend;
+CREATE OR REPLACE VIEW learning_curve AS
+    SELECT l.run, b.recipe_name, r.seed, l.step, l.loss, r.tokens * (l.step / nullif(r.steps, 0)) AS tokens
+    FROM store.losses l JOIN store.runs r USING (run) LEFT JOIN store.blends b ON b.blend = r.blend;
+CREATE OR REPLACE VIEW ratio_curve AS
+    WITH dose AS (
+        SELECT b.recipe_name AS blend, avg(m.generalist) AS generalist_rows, avg(b.n_rows - m.generalist) AS specialist_rows,
+            avg(m.generalist / nullif(b.n_rows, 0)) AS generalist_share
+        FROM store.blends b JOIN (
+            SELECT blend, coalesce(sum(repeats) FILTER (WHERE role = 'generalist'), 0) AS generalist
+            FROM store.members GROUP BY blend
+        ) m USING (blend) GROUP BY b.recipe_name
+    )
+    SELECT l.task, l.metric, l.blend, d.specialist_rows, d.generalist_rows, d.generalist_share, l.mean, l.ci_low, l.ci_high,
+        l.n_seeds
+    FROM store.leaderboard l JOIN dose d ON d.blend = split_part(l.blend, '/', 1);
 
 CREATE OR REPLACE VIEW judged AS
     SELECT sample_id, judge, p_error, label, status FROM store.verdicts WHERE judge = (
@@ -424,22 +466,25 @@ COMMENT ON COLUMN runs.seconds IS 'Wall time of the training';
 COMMENT ON COLUMN runs.peak_memory IS 'Bytes at the peak';
 COMMENT ON COLUMN runs.content_id IS 'Hash of the trained weights';
 COMMENT ON COLUMN runs.note IS 'Why it failed, or what it skipped';
+COMMENT ON COLUMN runs.cpu_seconds IS 'Processor time of the training, all threads together; NULL when not recorded';
+COMMENT ON COLUMN runs.parameters IS 'Parameters of the model, base and adapter; NULL when not recorded';
 COMMENT ON VIEW results IS 'One metric of one example under one run; more is always better';
-COMMENT ON COLUMN results.run IS 'The run';
+COMMENT ON COLUMN results.run IS 'The run, or a baseline: base, majority, copy';
 COMMENT ON COLUMN results.task IS 'Name of the task';
 COMMENT ON COLUMN results.example_id IS 'sample_id of the eval row';
 COMMENT ON COLUMN results.metric IS 'Name of the metric';
 COMMENT ON COLUMN results.value IS 'Finite, or NULL when undefined';
 COMMENT ON COLUMN results.prediction IS 'What the model said, where it generates';
 COMMENT ON VIEW leaderboard IS 'Mean of each metric per recipe, with a 95 % interval over examples and seeds';
-COMMENT ON COLUMN leaderboard.blend IS 'Recipe name';
+COMMENT ON COLUMN leaderboard.blend IS 'Recipe name, or a baseline: base, majority, copy';
 COMMENT ON COLUMN leaderboard.task IS 'Name of the task';
 COMMENT ON COLUMN leaderboard.metric IS 'Name of the metric; more is better';
 COMMENT ON COLUMN leaderboard.mean IS 'Mean over examples and seeds';
 COMMENT ON COLUMN leaderboard.ci_low IS 'Lower end of the interval';
 COMMENT ON COLUMN leaderboard.ci_high IS 'Upper end of the interval';
 COMMENT ON COLUMN leaderboard.n_examples IS 'Examples measured';
-COMMENT ON COLUMN leaderboard.n_seeds IS 'Seeds measured';
+COMMENT ON COLUMN leaderboard.n_seeds IS 'Seeds measured: the mean is over these alone';
+COMMENT ON COLUMN leaderboard.n_planned IS 'Seeds that the recipe was drawn for; more than n_seeds when a run failed or is still to come';
 COMMENT ON VIEW comparisons IS 'Paired difference of two recipes on the same examples and seeds';
 COMMENT ON COLUMN comparisons.task IS 'Name of the task';
 COMMENT ON COLUMN comparisons.metric IS 'Name of the metric; more is better';
@@ -453,6 +498,49 @@ COMMENT ON COLUMN comparisons.verdict IS 'helps, hurts or cannot tell, of a agai
 COMMENT ON COLUMN comparisons.minimum_detectable IS 'Smallest difference found with 80 % power at 5 %';
 COMMENT ON COLUMN comparisons.n_examples IS 'Examples that both recipes were measured on';
 COMMENT ON COLUMN comparisons.n_seeds IS 'Seeds that both recipes were run with';
+COMMENT ON COLUMN comparisons.p_permutation IS 'P value of flipping the signs of whole examples (McNemar''s exact test for a binary metric and one seed), Holm-corrected; it speaks of these seeds alone';
+COMMENT ON COLUMN comparisons.seeds_needed IS 'Seeds at which a difference as large as the one seen would be found with 80 % power, NULL when it is decided or more seeds alone never would';
+COMMENT ON COLUMN comparisons.examples_needed IS 'Examples likewise, with the seeds as they are';
+COMMENT ON VIEW best_sets IS 'Which recipes cannot be told from the best one of a task, metric and budget; the true best is among them with 95 % confidence';
+COMMENT ON COLUMN best_sets.task IS 'Name of the task';
+COMMENT ON COLUMN best_sets.metric IS 'Name of the metric; more is better';
+COMMENT ON COLUMN best_sets.blend IS 'Recipe name';
+COMMENT ON COLUMN best_sets.mean IS 'Its mean over examples and seeds';
+COMMENT ON COLUMN best_sets.behind IS 'How far its mean is behind the highest';
+COMMENT ON COLUMN best_sets.best IS 'Recipe with the highest mean';
+COMMENT ON COLUMN best_sets.p_value IS 'Of its comparison with that recipe, Holm-corrected; NULL for that recipe and where they were not compared';
+COMMENT ON COLUMN best_sets.among_best IS 'True when no difference from the best was found, NULL when they were not compared';
+COMMENT ON VIEW costs IS 'What each run took';
+COMMENT ON COLUMN costs.run IS 'The run';
+COMMENT ON COLUMN costs.recipe_name IS 'Recipe of its blend';
+COMMENT ON COLUMN costs.seed IS 'Seed of order and initialisation';
+COMMENT ON COLUMN costs.status IS 'done or failed';
+COMMENT ON COLUMN costs.steps IS 'Optimizer steps';
+COMMENT ON COLUMN costs.tokens IS 'Tokens trained on';
+COMMENT ON COLUMN costs.seconds IS 'Wall time of the training';
+COMMENT ON COLUMN costs.cpu_seconds IS 'Processor time of the training, all threads together; NULL when not recorded';
+COMMENT ON COLUMN costs.peak_memory IS 'Bytes at the peak';
+COMMENT ON COLUMN costs.parameters IS 'Parameters of the model, base and adapter; NULL when not recorded';
+COMMENT ON COLUMN costs.flops IS '6 x parameters x tokens (Kaplan et al. 2020, attention left out); an adapter on a frozen base takes about two thirds of it';
+COMMENT ON COLUMN costs.tokens_per_cpu_second IS 'Tokens per second of processor time';
+COMMENT ON VIEW learning_curve IS 'Training loss of each run, step by step as it was logged';
+COMMENT ON COLUMN learning_curve.run IS 'The run';
+COMMENT ON COLUMN learning_curve.recipe_name IS 'Recipe of its blend';
+COMMENT ON COLUMN learning_curve.seed IS 'Seed of order and initialisation';
+COMMENT ON COLUMN learning_curve.step IS 'Optimizer steps done';
+COMMENT ON COLUMN learning_curve.loss IS 'Mean loss per learnt token, in nats';
+COMMENT ON COLUMN learning_curve.tokens IS 'Tokens trained on by then, in proportion to the steps';
+COMMENT ON VIEW ratio_curve IS 'Score against the amount and share of generalist rows, one point per recipe';
+COMMENT ON COLUMN ratio_curve.task IS 'Name of the task';
+COMMENT ON COLUMN ratio_curve.metric IS 'Name of the metric; more is better';
+COMMENT ON COLUMN ratio_curve.blend IS 'Recipe name';
+COMMENT ON COLUMN ratio_curve.specialist_rows IS 'Specialist rows with repeats, mean over seeds';
+COMMENT ON COLUMN ratio_curve.generalist_rows IS 'Generalist rows with repeats, mean over seeds';
+COMMENT ON COLUMN ratio_curve.generalist_share IS 'Their share of the rows, 0 to 1, mean over seeds';
+COMMENT ON COLUMN ratio_curve.mean IS 'Mean over examples and seeds';
+COMMENT ON COLUMN ratio_curve.ci_low IS 'Lower end of the 95 % interval';
+COMMENT ON COLUMN ratio_curve.ci_high IS 'Upper end of the interval';
+COMMENT ON COLUMN ratio_curve.n_seeds IS 'Seeds measured';
 COMMENT ON VIEW judged IS 'The verdict that recipes use as p_error: of the cascade, else of the last judge of the job';
 COMMENT ON COLUMN judged.sample_id IS 'The sample';
 COMMENT ON COLUMN judged.judge IS 'Name of that judge';

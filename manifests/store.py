@@ -28,7 +28,7 @@ from manifests.names import quote
 FILE: Final = "manifest.duckdb"
 TABLES: Final = (
     "sources", "samples", "rejects", "decisions", "scores", "verdicts", "quality", "labels", "coverage", "cells",
-    "blends", "members", "strata", "runs", "results", "leaderboard", "comparisons",
+    "blends", "members", "strata", "runs", "losses", "results", "leaderboard", "comparisons",
 )  # fmt: skip
 LAWS: Final[Mapping[str, str]] = {
     "rows read = samples + rejects": """

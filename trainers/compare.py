@@ -16,24 +16,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from manifests.errors import UserError
 from manifests.schema import COMPARISONS, LEADERBOARD, Schema, frame
-from trainers.student import Mixture, critical, detectable, mixed
+from trainers.paired import Array, Clusters, sign_flips
+from trainers.spread import ALPHA, Estimate, Spread, estimate, kept, needed, spread_of
 
-Array = npt.NDArray[np.float64]
-
-ALPHA: Final = 0.05
-"""Two-sided error rate of intervals (each by itself) and of verdicts (after Holm's correction)."""
-POWER: Final = 0.8
-"""Power at which `minimum_detectable` is found by a single comparison."""
+CLUSTER: Final = "cluster"
+"""Optional column of results: examples of one cluster (a prompt, a source task) are not counted as independent."""
 VALUES: Final[Schema] = {
     "blend": pl.String,  # recipe: its seeds belong together
     "seed": pl.Int64,
@@ -44,49 +40,16 @@ VALUES: Final[Schema] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """The mean of a table of seeds x examples and the two parts of its variance."""
-
-    mean: float
-    seeds: float
-    """Variance of the means of single seeds; 0 for one seed."""
-    examples: float
-    """Part of the variance of `mean` from the choice of examples."""
-    n_seeds: int
-    n_examples: int
-    freedom: float = 0.0
-    """Degrees of freedom of `seeds`."""
-    scale: float = 0.0
-    """Largest value met, to tell rounding from spread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean with its 95 % interval, the p value of being 0 and the effect found with 80 % power.
-
-    What cannot be said is None: everything without a value, all but the mean where no two values differ.
-    With `n_seeds` = 1 and nothing to pool, all of it is conditional on that seed.
-    """
-
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p_value: float | None = None
-    detectable: float | None = None
-    n_examples: int = 0
-    n_seeds: int = 0
-
-
 def leaderboard(results: pl.DataFrame) -> pl.DataFrame:
     """Return the mean of every blend, task and metric with its interval, columns `LEADERBOARD`, sorted.
 
-    `results` has the columns `VALUES`, in any row order. Examples undefined for a seed are left out for all seeds.
+    `results` has the columns `VALUES`, in any row order, and may have `CLUSTER`. Examples undefined for a seed are left
+    out for all seeds.
     """
     rows: list[dict[str, Any]] = []
-    for task, metric, tables in _tables(results):
+    for task, metric, tables, clusters in _tables(results):
         for blend, table in tables.items():
-            found = estimate(spread(complete(table)))
+            found = estimate(spread_of(table, clusters))
             rows.append(
                 {"blend": blend, "task": task, "metric": metric, "mean": found.mean}
                 | {"ci_low": found.low, "ci_high": found.high}
@@ -95,14 +58,17 @@ def leaderboard(results: pl.DataFrame) -> pl.DataFrame:
     return frame(rows, LEADERBOARD).sort("task", "metric", "blend")
 
 
-def comparisons(results: pl.DataFrame, pairs: Sequence[tuple[str, str]] | None = None) -> pl.DataFrame:
+def comparisons(
+    results: pl.DataFrame, pairs: Sequence[tuple[str, str]] | None = None, fixed: Collection[str] = ()
+) -> pl.DataFrame:
     """Return each pair's paired difference (a less b), columns `COMPARISONS`; None compares all pairs of blends.
 
     Paired by example and seed: only seeds and examples that both blends have are used, and counted. P values are
-    corrected by Holm's method over the pairs of one task and metric; a pair without common values gets null.
+    corrected by Holm's method over the pairs of one task and metric; a pair without common values gets null. The blends
+    in `fixed` are baselines without seeds: compared with every seed of the other, and only in `pairs`.
     """
     blends = results["blend"].unique().sort().to_list()
-    chosen = list(itertools.combinations(blends, 2)) if pairs is None else list(pairs)
+    chosen = list(itertools.combinations([b for b in blends if b not in fixed], 2)) if pairs is None else list(pairs)
     for a, b in chosen:
         for name in (a, b):
             if name not in blends:
@@ -111,63 +77,10 @@ def comparisons(results: pl.DataFrame, pairs: Sequence[tuple[str, str]] | None =
             raise UserError("a blend is compared with itself", value=a)
     rows = [
         row | {"task": task, "metric": metric}
-        for task, metric, tables in _tables(results)
-        for row in _compared(tables, chosen)
+        for task, metric, tables, clusters in _tables(results)
+        for row in _compared(tables, chosen, clusters, frozenset(fixed))
     ]
     return frame(rows, COMPARISONS).sort("task", "metric", "blend_a", "blend_b")
-
-
-def complete(table: Array) -> Array:
-    """Return the seeds and examples of a table (seeds x examples, NaN undefined) without a gap.
-
-    A seed with less than half of the examples of the fullest one is left out as a failed run; then an example that a
-    remaining seed lacks is left out.
-    """
-    defined = np.isfinite(table)
-    counts = defined.sum(axis=1)
-    seeds = (counts > 0) & (2 * counts >= counts.max(initial=0))
-    return table[seeds][:, defined[seeds].all(axis=0)] if seeds.any() else np.empty((0, 0))
-
-
-def spread(table: Array) -> Spread | None:
-    """Return the analysis of variance of a table without gaps (seeds x examples); None when it is empty."""
-    n_seeds, n_examples = table.shape
-    if not table.size:
-        return None
-    by_seed, by_example = table.mean(axis=1), table.mean(axis=0)
-    mean = float(by_seed.mean())
-    seeds = float(by_seed.var(ddof=1)) if n_seeds > 1 else 0.0
-    examples = float(by_example.var(ddof=1)) if n_examples > 1 else 0.0
-    if n_seeds > 1 and n_examples > 1:
-        rest = table - by_seed[:, None] - by_example[None, :] + mean
-        examples -= float((rest**2).sum()) / ((n_seeds - 1) * (n_examples - 1)) / n_seeds
-    scale = float(np.abs(table).max())
-    return Spread(mean, seeds, max(examples, 0.0) / n_examples, n_seeds, n_examples, n_seeds - 1, scale)
-
-
-def estimate(found: Spread | None) -> Estimate:
-    """Return interval, p value and detectable effect of a mean.
-
-    No p value is below 2^(1 - examples), the least that a sign-flip test of so few examples can reach.
-    """
-    if found is None:
-        return Estimate()
-    seeds = found.seeds / found.n_seeds
-    error = math.sqrt(seeds + found.examples)
-    known = Estimate(mean=found.mean, n_examples=found.n_examples, n_seeds=found.n_seeds)
-    least = 2.0 ** (1 - found.n_examples)
-    if error <= 1e-12 * found.scale:
-        alone = found.n_seeds * found.n_examples == 1
-        return replace(known, p_value=None if alone else least if found.mean else 1.0)
-    mixture = _mixture(seeds, found.freedom, found.examples, found.n_examples - 1)
-    limit = critical(ALPHA, mixture)
-    return replace(
-        known,
-        low=found.mean - limit * error,
-        high=found.mean + limit * error,
-        p_value=min(1.0, max(mixed(found.mean / error, mixture), least)),
-        detectable=detectable(limit, POWER, mixture) * error,
-    )
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -188,26 +101,42 @@ def verdict(difference: float | None, corrected: float | None) -> str:
     return "helps" if difference > 0 else "hurts"
 
 
-def differences(tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> list[Estimate]:
+def differences(
+    tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]], clusters: Clusters = None
+) -> list[Estimate]:
     """Return the paired difference of each pair of blends; p values are not corrected for their number.
 
     `tables` holds seeds x examples for every blend of one task and metric (NaN: undefined), all of one shape; blends in
     no pair still tell how much seeds vary.
     """
+    return [estimate(one) for one in _spreads(tables, pairs, clusters)]
+
+
+def _spreads(tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]], clusters: Clusters) -> list[Spread | None]:
     alone = {
         (a, b): found
         for a, b in itertools.combinations(sorted(tables), 2)
-        if (found := spread(complete(tables[a] - tables[b]))) is not None
+        if (found := spread_of(tables[a] - tables[b], clusters)) is not None
     }
     pooled = _pooled(alone, tables)
     return [_oriented(pooled, a, b) for a, b in pairs]
 
 
-def _compared(tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+def _compared(
+    tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]], clusters: Clusters, fixed: Collection[str]
+) -> Iterator[dict[str, Any]]:
     """Yield the columns of `COMPARISONS`, without task and metric, of each pair."""
-    estimates = differences(tables, pairs)
-    corrected = holm([one.p_value for one in estimates])
-    for (a, b), one, p in zip(pairs, estimates, corrected, strict=True):
+    wide = {name: _constant(table) if name in fixed else table for name, table in tables.items()}
+    free = [(a, b) for a, b in pairs if a not in fixed and b not in fixed]
+    drawn = {name: table for name, table in tables.items() if name not in fixed}
+    spreads = dict(zip(free, _spreads(drawn, free, clusters), strict=True))
+    for a, b in pairs:
+        if (a, b) not in spreads:
+            spreads[a, b] = spread_of(wide[a] - wide[b], clusters)
+    estimates = [_judged(spreads[pair], wide[pair[0]] - wide[pair[1]], clusters) for pair in pairs]
+    corrected, flipped = holm([one.p_value for one in estimates]), holm([one.flips for one in estimates])
+    for (a, b), one, p, flips in zip(pairs, estimates, corrected, flipped, strict=True):
+        decided = verdict(one.mean, p)
         yield {
             "blend_a": a,
             "blend_b": b,
@@ -215,34 +144,56 @@ def _compared(tables: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> 
             "ci_low": one.low,
             "ci_high": one.high,
             "p_value": p,
-            "verdict": verdict(one.mean, p),
+            "verdict": decided,
             "minimum_detectable": one.detectable,
             "n_examples": one.n_examples,
             "n_seeds": one.n_seeds,
+            "p_permutation": flips,
+            "seeds_needed": one.seeds_needed if decided == "cannot tell" else None,
+            "examples_needed": one.examples_needed if decided == "cannot tell" else None,
         }
 
 
-def _oriented(known: Mapping[tuple[str, str], Spread], a: str, b: str) -> Estimate:
+def _judged(found: Spread | None, table: Array, clusters: Clusters) -> Estimate:
+    """Return the estimate of a pair with its sign flips and what would decide it."""
+    known = estimate(found)
+    if found is None:
+        return known
+    seeds, examples = kept(table)
+    flips = sign_flips(table[seeds][:, examples], None if clusters is None else clusters[examples])
+    more_seeds, more_examples = needed(found)
+    return replace(known, flips=flips, seeds_needed=more_seeds, examples_needed=more_examples)
+
+
+def _constant(table: Array) -> Array:
+    """Return the one seed of a baseline at every seed."""
+    held = np.isfinite(table).any(axis=1)
+    return np.broadcast_to(table[held][0], table.shape) if held.any() else table
+
+
+def _oriented(known: Mapping[tuple[str, str], Spread], a: str, b: str) -> Spread | None:
     if (a, b) in known:
-        return estimate(known[a, b])
+        return known[a, b]
     found = known.get((b, a))
-    return estimate(None if found is None else replace(found, mean=0.0 - found.mean))
+    return None if found is None else replace(found, mean=0.0 - found.mean)
 
 
 def _pooled(alone: Mapping[tuple[str, str], Spread], tables: Mapping[str, Array]) -> dict[tuple[str, str], Spread]:
     """Return the differences with the seeds' variance pooled over all pairs of three or more blends.
 
     A pair gets the largest of three variances: its own, the mean of all pairs, and the sum of its blends' own (what
-    each adds to every pair that it is in). Its degrees of freedom are those of the additive layout blends x seeds where
-    the mean of all is the largest; they fall to the pair's own as the square of the ratio by which it is exceeded.
+    each adds to every pair that it is in). When the mean of all is the largest, its degrees of freedom are those of the
+    additive layout blends x seeds, fewer where blends differ in their spread; they fall to the pair's own as the square
+    of the ratio by which it is exceeded.
     """
     runs = np.array([np.isfinite(table).any(axis=1) for table in tables.values()])
-    shared = int(runs.sum()) - int(runs.any(axis=1).sum()) - int(runs.any(axis=0).sum()) + 1
+    shared = float(runs.sum()) - int(runs.any(axis=1).sum()) - int(runs.any(axis=0).sum()) + 1
     known = [found.seeds for found in alone.values() if found.n_seeds > 1]
     if runs.any(axis=1).sum() < 3 or not known or max(known) <= 0:
         return dict(alone)
     mean = math.fsum(known) / len(known)
     additive = _additive(alone, mean)
+    shared = _effective(shared, additive, max(found.n_seeds for found in alone.values()) - 1)
     pooled: dict[tuple[str, str], Spread] = {}
     for (a, b), found in alone.items():
         if shared <= found.freedom:
@@ -252,6 +203,18 @@ def _pooled(alone: Mapping[tuple[str, str], Spread], tables: Mapping[str, Array]
         freedom = found.freedom + (shared - found.freedom) * (mean / largest) ** 2
         pooled[a, b] = replace(found, seeds=largest, freedom=freedom)
     return pooled
+
+
+def _effective(shared: float, additive: Mapping[str, float], freedom: int) -> float:
+    """Return the degrees of freedom of the pooled variance when blends differ in their spread (Satterthwaite 1946).
+
+    `shared` times the squared mean over the mean square of the blends' own variances, their squares corrected for the
+    noise of an estimate with `freedom`; never more than `shared`.
+    """
+    known = [max(0.0, value) for value in additive.values()]
+    squares = math.fsum(value * value for value in known) / (1 + 2 / freedom)
+    total = math.fsum(known)
+    return min(shared, shared * total * total / (len(known) * squares)) if squares > 0 else shared
 
 
 def _additive(alone: Mapping[tuple[str, str], Spread], mean: float) -> dict[str, float]:
@@ -275,19 +238,15 @@ def _additive(alone: Mapping[tuple[str, str], Spread], mean: float) -> dict[str,
     )
 
 
-def _mixture(seeds: float, freedom: float, examples: float, freedom_of_examples: float) -> Mixture:
-    """Return the distribution of mean over standard error, of the two variances that make up the error."""
-    total = seeds + examples
-    parts = [(seeds / total, freedom), (examples / total, freedom_of_examples)]
-    return [(weight, max(1.0, degrees)) for weight, degrees in parts if weight > 0]
-
-
-def _tables(results: pl.DataFrame) -> Iterator[tuple[str, str, dict[str, Array]]]:
-    """Yield (task, metric, table of seeds x examples by blend), all tables of one task and metric alike in shape."""
+def _tables(results: pl.DataFrame) -> Iterator[tuple[str, str, dict[str, Array], Clusters]]:
+    """Yield (task, metric, tables of seeds x examples by blend, clusters), the tables of one metric alike in shape."""
     missing = [column for column in VALUES if column not in results.columns]
     if missing:
         raise UserError("results lack a column", value=missing[0], options=results.columns)
     rows = results.select(pl.col(name).cast(kind) for name, kind in VALUES.items())
+    rows = rows.with_columns(
+        results[CLUSTER].cast(pl.String) if CLUSTER in results.columns else pl.col("example_id").alias(CLUSTER)
+    )
     cells = rows.select("task", "metric", "blend", "seed", "example_id")
     twice = cells.filter(cells.is_duplicated()).sort(cells.columns)
     if twice.height:
@@ -297,8 +256,10 @@ def _tables(results: pl.DataFrame) -> Iterator[tuple[str, str, dict[str, Array]]
         group = groups[task, metric]
         blends, at_blend = np.unique(group["blend"].to_numpy(), return_inverse=True)
         seeds, at_seed = np.unique(group["seed"].to_numpy(), return_inverse=True)
-        examples, at_example = np.unique(group["example_id"].to_numpy(), return_inverse=True)
+        examples, first, at_example = np.unique(group["example_id"].to_numpy(), return_index=True, return_inverse=True)
+        names, clusters = np.unique(group[CLUSTER].fill_null("").to_numpy()[first], return_inverse=True)
         cube = np.full((len(blends), len(seeds), len(examples)), np.nan)
         values = group["value"].to_numpy()
         cube[at_blend, at_seed, at_example] = np.where(np.isfinite(values), values, np.nan)
-        yield str(task), str(metric), {str(blend): cube[i] for i, blend in enumerate(blends)}
+        held = clusters.astype(np.int64) if len(names) < len(examples) else None
+        yield str(task), str(metric), {str(blend): cube[i] for i, blend in enumerate(blends)}, held

@@ -54,6 +54,17 @@ def detectable(limit: float, power: float, mixture: Mixture) -> float:
     return _root(missed, 0.0, 4 * limit + 4, near=1e-5)
 
 
+def shrinkage(mixture: Mixture) -> float:
+    """Return what a standard error is expected to be estimated as, in units of its true value (0.8 .. 1).
+
+    `sqrt(2 / f) gamma((f + 1) / 2) / gamma(f / 2)` for f degrees of freedom, weighted by the mixture.
+    """
+    return math.fsum(
+        weight * (1.0 if math.isinf(f) else math.sqrt(2 / f) * math.exp(math.lgamma((f + 1) / 2) - math.lgamma(f / 2)))
+        for weight, f in mixture
+    )
+
+
 def incomplete_beta(x: float, a: float, b: float) -> float:
     """Return the regularised incomplete beta function I_x(a, b) for 0 <= x <= 1 and a, b > 0.
 

@@ -16,9 +16,14 @@ TASKS: Final = Table(
     "blendsmith.tasks",
     {
         "accuracy": "trainers.tasks.accuracy:Accuracy",
+        "edits": "trainers.tasks.rewrite:Edits",
+        "factual": "trainers.tasks.factual:Factual",
         "gleu": "trainers.tasks.rewrite:Gleu",
+        "ibleu": "trainers.tasks.rewrite:Ibleu",
+        "imported": "trainers.tasks.imported:Imported",
         "loglik": "trainers.tasks.loglik:Loglik",
         "qa": "trainers.tasks.qa:QA",
+        "robust": "trainers.tasks.robust:Robust",
         "rouge": "trainers.tasks.rouge:Rouge",
         "sari": "trainers.tasks.rewrite:Sari",
     },
@@ -56,7 +61,8 @@ class Row:
 class Example:
     """One evaluation example: the turns of the prompt, the acceptable answers, the options when there are any.
 
-    `source` is the text that a rewriting task starts from, where it is not the whole of the last user turn.
+    `source` is the text that a rewriting task starts from, where it is not the whole of the last user turn; `scores`
+    the (scorer, value) pairs of the scorers that the task `reads`, where they gave the row a value.
     """
 
     example_id: str
@@ -64,6 +70,7 @@ class Example:
     references: tuple[str, ...]
     choices: tuple[str, ...] = ()
     source: str = ""
+    scores: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,8 @@ class Fitted:
     GPU), `tokens` the tokens trained on (padding excluded), `log` the (step, loss) pairs recorded. `skipped` counts the
     rows that could not be trained on, `truncated` those whose prompt was shortened. `validation` holds the (step, loss)
     pairs measured on held-out rows, `best` the step whose weights were saved, 0 where none were held out: the last.
-    `note` says what the user should know of the run.
+    `note` says what the user should know of the run. `cpu_seconds` is processor time, `parameters` counts those of base
+    and adapter; both are None where they are not known.
     """
 
     path: Path
@@ -89,6 +97,8 @@ class Fitted:
     validation: tuple[tuple[int, float], ...] = ()
     best: int = 0
     note: str = ""
+    cpu_seconds: float | None = None
+    parameters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +201,5 @@ class Request:
     """A file whose existence asks the worker to stop: it writes a checkpoint and raises `errors.Interrupted`."""
     threads: int = 1
     """CPU threads of torch while measuring; fitting has the trainer's own."""
+    baseline: str = ""
+    """One of `baseline.BASELINES` to be measured in place of a run; `rows` hold the answers that majority counts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final
 from manifests.component import Context, Table, spec_of
 from manifests.engine import start
 from manifests.errors import Interrupted, UserError
+from trainers.state import CHECKPOINT, read_header
 from trainers.trainer import BASES, TASKS, TRAINERS, Fitted, Measured, Request
 
 PROGRESS: Final = "progress"
@@ -58,11 +60,34 @@ def fit(request: Request) -> Fitted:
     trainer = build(TRAINERS, request.trainer)
     shown = _reporter(request.out / PROGRESS)
     context = Context(root=request.out.parent, progress=shown, stopping=_stopper(request))
+    began, cpu = time.perf_counter(), time.process_time()
     try:
         fitted: Fitted = trainer.fit(request.rows, request.base, request.seed, request.out, context, request.tags)
     finally:
         (request.out / PROGRESS).unlink(missing_ok=True)
-    return fitted
+    whole = time.perf_counter() - began >= fitted.seconds  # not so when it was resumed, or finished before
+    return dataclasses.replace(
+        fitted,
+        cpu_seconds=time.process_time() - cpu if whole else None,
+        parameters=parameters(Path(request.base), request.out),
+    )
+
+
+def parameters(base: Path, out: Path) -> int | None:
+    """Return the parameters of the model in `out`, those of the folder `base` too when it is an adapter; None: unknown.
+
+    Counted in the headers of safetensors files; a base that is a hub id is not looked up.
+    """
+    folders = [out, base] if (out / "adapter_config.json").is_file() else [out]
+    total = 0
+    for folder in folders:
+        files = [path for path in sorted(folder.glob("*.safetensors")) if path.name != CHECKPOINT]
+        if not files:
+            return None
+        for path in files:
+            header, _ = read_header(path)
+            total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
 
 
 def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
@@ -105,23 +130,34 @@ def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measu
     start()
     if not request.tasks:
         return []
+    from trainers.baseline import stand_in
     from trainers.evaluate import Model
     from trainers.loop import threads
 
     stopping = _stopper(request)
     context = Context(root=request.out.parent, stopping=stopping)
     found: list[tuple[str, Measured]] = []
+    tasks = [(build(TASKS, spec), examples) for spec, examples in request.tasks]
+    found += [(task.name, one) for task, _ in tasks if hasattr(task, "read") for one in task.read(request.run)]
+    tasks = [(task, examples) for task, examples in tasks if not hasattr(task, "read")]
+    if not tasks:
+        return found
     with threads(request.threads):
-        model = Model.load(path or request.out)
+        model = stand_in(request) if request.baseline else Model.load(path or request.out)
         try:
-            for spec, examples in request.tasks:
+            for task, examples in tasks:
                 if stopping():
                     raise Interrupted(f"stopped while measuring {request.run}")
-                task = build(TASKS, spec)
                 found += [(task.name, measured) for measured in task.measure(model, examples, context)]
         finally:
             model.close()
-    return found
+    return _defined(found) if request.baseline else found
+
+
+def _defined(found: list[tuple[str, Measured]]) -> list[tuple[str, Measured]]:
+    """Return the values of the metrics that have any: a copied input has no likelihood, for one."""
+    some = {(task, one.metric) for task, one in found if one.value is not None}
+    return [(task, one) for task, one in found if (task, one.metric) in some]
 
 
 def run(request: Request) -> tuple[Fitted, list[tuple[str, Measured]]]:

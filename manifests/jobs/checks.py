@@ -159,10 +159,21 @@ def recipes(job: Job, problems: Problems) -> None:
             _target(part, job, ("mix", place, "target"), problems)
             _strata(part, columns, ("mix", place), problems)
         earlier[str(given.get("name")) if part is None else part.name] = getattr(part, "seeds", None)
+    _compared(job, list(earlier), problems)
+
+
+def _compared(job: Job, names: list[str], problems: Problems) -> None:
+    """Baselines have names of their own; pairs are of recipes or baselines, and of two."""
+    for i, name in enumerate(job.baselines):
+        if name in names or name in job.baselines[:i]:
+            what = "a recipe has the name of this baseline" if name in names else "a baseline stands twice"
+            problems.add(what, ("baselines", i), name, remedy="rename the recipe" if name in names else "remove it")
+    known = [*names, *job.baselines]
     for i, pair in enumerate(job.compare):
         for j, name in enumerate(pair):
-            if name not in earlier:
-                problems.add("no such recipe", ("compare", i, j), name, options=earlier, remedy="name recipes of mix")
+            if name not in known:
+                remedy = "name recipes of mix or baselines"
+                problems.add("no such recipe", ("compare", i, j), name, options=known, remedy=remedy)
         if len(set(pair)) == 1:
             problems.add("a recipe compared with itself", ("compare", i), list(pair), remedy="name two recipes")
 
@@ -229,13 +240,17 @@ def measures(job: Job, problems: Problems) -> None:
     evals = [s for s in job.sources if s is not None and getattr(s, "role", None) == "eval"]
     if any(s is None for s in job.sources):
         return
+    if "majority" in job.baselines and not any(s.role == "specialist" for s in job.sources):
+        remedy = "add a source with role: specialist, or remove the baseline"
+        problems.add("majority counts the answers of specialist rows", ("baselines",), "majority", remedy=remedy)
     tasks = {s.task for s in evals if getattr(s, "task", None)}
     open_ended = any(getattr(s, "task", None) is None for s in evals)
     for i, part in enumerate(job.measure):
         if part is None:
             continue
+        _scorers(part, job, ("measure", i), problems)
         source, task = getattr(part, "source", None), getattr(part, "task", None)
-        if source is None and task is None:
+        if source is None and task is None and not hasattr(part, "read"):
             problems.add("a task needs its rows", ("measure", i), part.name, remedy="add source: or task:")
         if source is not None and source not in {s.name for s in evals}:
             problems.add(
@@ -270,6 +285,17 @@ def trains(job: Job, problems: Problems) -> None:
     for i, kind in enumerate(getattr(job.train, "log_to", ())):
         if kind not in LOGGERS.kinds():
             problems.add("unknown logger", ("train", "log_to", i), kind, options=LOGGERS.kinds())
+
+
+def _scorers(part: Any, job: Job, path: Path_, problems: Problems) -> None:  # noqa: ANN401 - a trainers.Task
+    """Every scorer that a task reads gives values to eval rows."""
+    scorers = {one.name: one.roles for one in job.curate if one is not None and hasattr(one, "score")}
+    for name in getattr(part, "reads", ()):
+        if name not in scorers:
+            problems.add("no scorer of this name", path, name, options=scorers, remedy="add it under curate")
+        elif "eval" not in scorers[name]:
+            remedy = "add eval to the roles of that scorer"
+            problems.add("the scorer that this task reads leaves eval rows out", path, name, remedy=remedy)
 
 
 def missing(job: Job, problems: Problems) -> None:

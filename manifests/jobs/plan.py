@@ -228,6 +228,8 @@ class _Planner:
     def _training_count(self, stage: Stage) -> tuple[int | None, str]:
         if stage.kind == "train":
             return self._budget(stage)
+        if hasattr(stage.component, "read"):
+            return None, "examples"
         if stage.kind == "measure":
             reads = {s.name for s in self.job.sources if s.role == "eval"}
             if all(f"read:{name}" in self.have for name in reads) and self.fresh:

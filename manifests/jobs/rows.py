@@ -218,10 +218,16 @@ def held_out(state: State, trainer: Any) -> tuple[Row, ...]:  # noqa: ANN401 - a
 
 
 def examples(state: State, task: Any) -> tuple[Example, ...]:  # noqa: ANN401 - a trainers.Task
-    """Return the examples of a task: its eval rows, the first `limit` by the sampling key of seed 0."""
+    """Return the examples of a task: its eval rows, the first `limit` by the sampling key of seed 0.
+
+    A task that reads logs has none.
+    """
     from trainers.trainer import Example
 
+    if hasattr(task, "read"):
+        return ()
     frame = eval_rows(state, task)
+    scores = _scores_of(state, getattr(task, "reads", ()))
     return tuple(
         Example(
             example_id=row["sample_id"],
@@ -229,10 +235,35 @@ def examples(state: State, task: Any) -> tuple[Example, ...]:  # noqa: ANN401 - 
             references=tuple(str(r) for r in meta.get("references") or [row["response"]]),
             choices=tuple(str(c) for c in meta.get("choices") or ()),
             source=str(meta.get("source") or row["prompt"]),
+            scores=scores.get(row["sample_id"], ()),
         )
         for row in frame.iter_rows(named=True)
         for meta in [json.loads(row["meta"])]
     )
+
+
+def _scores_of(state: State, scorers: Sequence[str]) -> dict[str, tuple[tuple[str, float], ...]]:
+    """Return the (scorer, value) pairs of every sample that one of `scorers` gave a value."""
+    if not scorers:
+        return {}
+    found: dict[str, tuple[tuple[str, float], ...]] = {}
+    query = (
+        "SELECT sample_id, scorer, value FROM store.scores WHERE value IS NOT NULL AND scorer IN (SELECT unnest(?))"
+        " ORDER BY sample_id, scorer"
+    )
+    for sample, scorer, value in state.query(query, [list(scorers)]).iter_rows():
+        found[sample] = (*found.get(sample, ()), (str(scorer), float(value)))
+    return found
+
+
+def answers(state: State, task: Any) -> tuple[Row, ...]:  # noqa: ANN401 - a trainers.Task
+    """Return the kept specialist rows whose answers a majority counts: of the examples' tasks, or all without any."""
+    from trainers.trainer import Row
+
+    frame = kept(state, ("specialist",)).sort("sample_id")
+    tasks = eval_rows(state, task)["task"].drop_nulls().unique().to_list()
+    mine = frame.filter(pl.col("task").is_in(tasks))
+    return tuple(Row(i, _turns(m)) for i, m in (mine if mine.height else frame).select("sample_id", "messages").rows())
 
 
 def eval_rows(state: State, task: Any) -> pl.DataFrame:  # noqa: ANN401 - a trainers.Task

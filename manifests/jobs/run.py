@@ -188,13 +188,14 @@ class _Runner:
         from trainers.worker import measure
 
         done = {run for (run,) in self.store.query("SELECT run FROM store.runs WHERE status = 'done'").iter_rows()}
+        base = training.base_path(self.job, self.planned, self.job.manifest)
 
         def start(stages: Sequence[Stage]) -> list[Future[Any]]:
-            asked = [training.request(self.job, self.store, stage, "", self.pool.stop) for stage in stages]
+            asked = [training.request(self.job, self.store, stage, base, self.pool.stop) for stage in stages]
             return [self.pool.submit(measure, one) for one in asked]
 
         self._together(
-            [[stage] for stage in todo if stage.parent in done],
+            [[stage] for stage in todo if stage.parent in {*done, *self.job.baselines}],
             start,
             lambda stage, measured, note: training.result_tables(stage, measured),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as component_dataclass
@@ -40,7 +40,9 @@ class Head:
     measure: tuple[Any, ...] = ()
     """Tasks to measure: mappings with a kind, or texts TASK-KIND such as fluency-gleu."""
     compare: tuple[tuple[str, str], ...] = ()
-    """Pairs of recipes to compare; all pairs when left out."""
+    """Pairs of recipes to compare, or of a recipe and a baseline; all pairs of recipes when left out."""
+    baselines: tuple[Literal["base", "majority", "copy"], ...] = ()
+    """What else is measured, for the leaderboard: the base model, the commonest answer, the input copied."""
     commercial: bool = False
     """True for commercial use: sources whose licence forbids it or is unknown are refused, such rows rejected."""
     engine: str | dict[str, Any] | None = None
@@ -78,6 +80,8 @@ class Job:
     """`trainers.trainer.Task` each."""
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of recipe names; empty means all pairs."""
+    baselines: tuple[str, ...] = ()
+    """`trainers.baseline.BASELINES` that are measured beside the runs."""
     engine: Any = None
     """A `manifests.engine.Opener`, or None for this process or as many as `--workers` says."""
     error_budget: float = 0.01
@@ -120,6 +124,7 @@ def load_job(path: Path, *, data: Path | None = None, manifest: Path | None = No
         data=problems.roots.data,
         manifest=folders.get("manifest", root / "runs" / name),
         compare=head.compare if head else (),
+        baselines=head.baselines if head else (),
         error_budget=head.error_budget if head else 0.0,
         notes=head.notes if head else "",
         located=located,

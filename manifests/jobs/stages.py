@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 VERSION: Final = 2
 """Version of the job runner's own part in a stage's output; raise it when that changes."""
 
+STATISTICS: Final = "2"
+"""Version of the leaderboard and the comparisons; raise it when they are computed otherwise."""
+
 BASE: Final = Path("bases") / "scratch"
 """Folder of the base model that a job makes, in its manifest folder; other jobs may start from it."""
 
@@ -138,8 +141,9 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
     builder = _Builder(job, list(data))
     if job.train is None:
         return []
-    reads = {source.name: stage for source, stage in zip(job.sources, data, strict=False)}
+    reads = _reads(job, data)
     measures: list[Stage] = []
+    exams = {task.name: _exam(job, data, task) for task in job.measure}
     source = getattr(getattr(job.train, "validate", None), "source", None)
     beside = () if source is None else (reads[source].key, *(s.key for s in data if s.kind == "step"))
     for ref in content:
@@ -147,10 +151,19 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
         for run, trainer in runs_of(job.train, ref):
             train = builder.add(f"train:{run}", trainer, (content[ref], base, *beside), seed=seed, parent=run)
             for task in job.measure:
-                inputs = (train.key, *(reads[s.name].key for s in job.sources if s.role == "eval"))
+                inputs = (train.key, *exams[task.name], *_log(task, run))
                 measures.append(builder.add(f"measure:{run}:{task.name}", task, inputs, parent=run))
+    answers = [*_keys(reads, job, ("specialist",)), *(stage.key for stage in data if stage.kind == "step")]
+    given = {"base": [base], "majority": answers, "copy": []}
+    for name in job.baselines if content else ():
+        for task in job.measure:
+            if hasattr(task, "read") and name != "base":
+                continue
+            inputs = (name, *given[name], *exams[task.name], *_log(task, name))
+            measures.append(builder.add(f"measure:{name}:{task.name}", task, inputs, parent=name))
     if measures:
-        builder.add("compare:all", [list(pair) for pair in job.compare], [m.key for m in measures])
+        pairs = [list(pair) for pair in job.compare]
+        builder.add("compare:all", pairs, [STATISTICS, *(measure.key for measure in measures)])
     return builder.stages[len(data) :]
 
 
@@ -167,6 +180,22 @@ def runs_of(trainer: Any, ref: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - 
 def blend_of_run(run: str) -> str:
     """Return the ref of the blend that a run was trained on: the run's name without its budget."""
     return run.partition("/")[0]
+
+
+def _reads(job: Job, data: list[Stage]) -> dict[str, Stage]:
+    return {source.name: stage for source, stage in zip(job.sources, data, strict=False)}
+
+
+def _exam(job: Job, data: list[Stage], task: Any) -> tuple[str, ...]:  # noqa: ANN401 - a trainers.Task
+    """Return the keys of what a task's examples come from: the eval sources, and the scorers that it reads."""
+    wanted = getattr(task, "reads", ())
+    scores = [stage.key for stage in data if stage.kind == "score" and stage.component.name in wanted]
+    return (*_keys(_reads(job, data), job, ("eval",)), *scores)
+
+
+def _log(task: Any, run: str) -> tuple[str, ...]:  # noqa: ANN401 - a trainers.Task
+    """Return the hash of what a task that reads a run's log would read."""
+    return (task.identity(run),) if hasattr(task, "read") else ()
 
 
 def space_of(job: Job, mixer: Any) -> Any | None:  # noqa: ANN401 - a mixers.Mixer and its cells.Space

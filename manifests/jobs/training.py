@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -205,10 +205,25 @@ def banks(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
 
 
 def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Request:
-    """Return all that a worker needs to fit the run of a train stage, or to measure the run of a measure stage."""
+    """Return all that a worker needs to fit the run of a train stage, or to measure the run of a measure stage.
+
+    `base` is where a fit starts, and what the baseline `base` measures.
+    """
     from trainers.trainer import Request
     from trainers.worker import describe
 
+    if stage.parent in job.baselines:
+        return Request(
+            run=stage.parent,
+            trainer={},
+            base=base,
+            seed=0,
+            rows=rows.answers(store, stage.component) if stage.parent == "majority" else (),
+            out=store.root / "runs" / stage.parent,
+            tasks=((describe(stage.component), rows.examples(store, stage.component)),),
+            stop=stop,
+            baseline=stage.parent,
+        )
     blend = blend_of_run(stage.parent)
     head = store.query("SELECT content_id, recipe FROM store.blends WHERE blend = ?", [blend]).row(0)
     measured = stage.kind == "measure"
@@ -242,8 +257,15 @@ def run_tables(job: Job, stage: Stage, base: str, fitted: Fitted | None, note: s
         "peak_memory": fitted.peak_memory if fitted else None,
         "content_id": fitted.content_id if fitted else None,
         "note": note or (fitted.note if fitted else None) or None,
+        "cpu_seconds": fitted.cpu_seconds if fitted else None,
+        "parameters": fitted.parameters if fitted else None,
     }
-    return {"runs": pl.DataFrame([row], infer_schema_length=None)}
+    log = fitted.log if fitted else ()
+    losses = [{"run": stage.parent, "step": step, "loss": loss} for step, loss in log]
+    return {
+        "runs": pl.DataFrame([row], infer_schema_length=None),
+        "losses": schema.frame(losses, schema.LOSSES),
+    }
 
 
 def result_tables(stage: Stage, found: Sequence[tuple[str, Measured]]) -> Tables:
@@ -264,28 +286,37 @@ def compare_tables(job: Job, store: Store) -> Tables:
     """Return the leaderboard and the comparisons over every result in the store.
 
     Runs of several budgets stand as `recipe/unit`; recipes are compared within a budget.
+    Examples of one prompt are one cluster, or those of one `cluster` where their meta says so.
     """
     from trainers.compare import comparisons, leaderboard
 
     results = store.query(
-        "SELECT concat_ws('/', b.recipe_name, nullif(split_part(u.run, '/', 2), '')) AS blend, b.seed AS seed, r.task,"
-        " r.metric, r.example_id, r.value FROM store.results r"
-        " JOIN store.runs u USING (run) JOIN store.blends b ON b.blend = u.blend"
-        " ORDER BY r.task, r.metric, 1, b.seed, r.example_id"
+        "SELECT if(b.blend IS NULL, r.run, concat_ws('/', b.recipe_name, nullif(split_part(u.run, '/', 2), '')))"
+        " AS blend, coalesce(b.seed, 0) AS seed, r.task, r.metric, r.example_id, r.value,"
+        " coalesce(json_extract_string(s.meta, '$.cluster'), md5(s.prompt), r.example_id) AS cluster"
+        " FROM store.results r LEFT JOIN store.runs u USING (run) LEFT JOIN store.blends b ON b.blend = u.blend"
+        " LEFT JOIN store.samples s ON s.sample_id = r.example_id"
+        " ORDER BY r.task, r.metric, 1, 2, r.example_id"
     )
-    return {
-        "leaderboard": leaderboard(results),
-        "comparisons": comparisons(results, compared(results["blend"].unique().to_list(), job.compare)),
-    }
+    blends = [name for name in results["blend"].unique().sort().to_list() if name not in job.baselines]
+    pairs = compared(blends, job.compare, job.baselines)
+    return {"leaderboard": leaderboard(results), "comparisons": comparisons(results, pairs, job.baselines)}
 
 
-def compared(names: Sequence[str], wanted: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
-    """Return the pairs of `recipe` or `recipe/unit` to compare: `wanted` within each budget, None for all pairs."""
+def compared(
+    names: Sequence[str], wanted: Sequence[tuple[str, str]], baselines: Collection[str] = ()
+) -> list[tuple[str, str]] | None:
+    """Return the pairs of `recipe` or `recipe/unit` to compare: `wanted` within each budget, None for all pairs.
+
+    Those of `baselines` have no budget.
+    """
     units = sorted({name.partition("/")[2] for name in names})
     if units in ([], [""]):
         return list(wanted) or None
     pairs: list[tuple[str, str]] = []
     for unit in units:
         inside = sorted(name.partition("/")[0] for name in names if name.partition("/")[2] == unit)
-        pairs += [(f"{a}/{unit}", f"{b}/{unit}") for a, b in wanted or combinations(inside, 2)]
+        for pair in wanted or combinations(inside, 2):
+            a, b = (name if name in baselines else f"{name}/{unit}" for name in pair)
+            pairs.append((a, b))
     return pairs

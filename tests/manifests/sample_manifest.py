@@ -87,7 +87,16 @@ def stages(effect: Mapping[str, float]) -> Iterator[tuple[str, dict[str, object]
             yield f"mix:{name}@{seed}", {"kind": "mix"}, _mix(alive, p_error, name, budget, seed)
     for name, budget in RECIPES.items():
         for seed in SEEDS:
-            yield f"train:{name}@{seed}", {"kind": "full"}, {"runs": _run(name, budget, seed)}
+            yield (
+                f"train:{name}@{seed}",
+                {"kind": "full"},
+                {
+                    "runs": _run(name, budget, seed),
+                    "losses": pl.DataFrame(
+                        {"run": f"{name}@{seed}", "step": [50, 100, 200], "loss": [3.1 - budget / 900, 2.6, 2.4]}
+                    ),
+                },
+            )
     results = _results(samples["facts-test"], effect, rng)
     for (run, task), frame in results.group_by("run", "task", maintain_order=True):
         yield f"measure:{run}:{task}", {}, {"results": frame}
@@ -209,7 +218,8 @@ def _run(name: str, budget: int, seed: int) -> pl.DataFrame:
             "run": [f"{name}@{seed}"], "blend": [f"{name}@{seed}"], "trainer": ["full"], "base": ["bases/c0ffee"],
             "seed": [seed], "status": ["done"], "steps": [200], "tokens": [51200 + budget * 9],
             "seconds": [14.2 + seed + budget / 100], "peak_memory": [812_000_000 + seed * 3_000_000],
-            "content_id": [digest([name, seed])], "note": [None],
+            "content_id": [digest([name, seed])], "note": [None], "cpu_seconds": [27.5 + seed],
+            "parameters": [1_000_000],
         },
         schema_overrides={"note": pl.String},
     )  # fmt: skip

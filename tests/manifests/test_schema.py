@@ -34,6 +34,11 @@ DESIGN = {
     "results": "run task example_id metric value prediction",
     "leaderboard": "blend task metric mean ci_low ci_high n_examples n_seeds",
     "comparisons": "task metric blend_a blend_b difference ci_low ci_high p_value verdict minimum_detectable",
+    "best_sets": "task metric blend mean behind best p_value among_best",
+    "costs": "run recipe_name seed status steps tokens seconds cpu_seconds peak_memory parameters flops"
+    " tokens_per_cpu_second",
+    "learning_curve": "run recipe_name seed step loss tokens",
+    "ratio_curve": "task metric blend specialist_rows generalist_rows generalist_share mean ci_low ci_high n_seeds",
     "judged": "sample_id judge p_error label status",
     "blend_facts": "blend n_rows n_samples n_tokens specialist_share licences non_commercial_share error_mass"
     " n_unjudged unjudged_share",
@@ -54,6 +59,7 @@ FRAMES = {
     "coverage": (schema.COVERAGE, set()),
     "members": (schema.MEMBERS, {"blend"}),
     "strata": (schema.STRATA, {"blend"}),
+    "losses": (schema.LOSSES, set()),
     "results": (schema.RESULTS, set()),
     "leaderboard": (schema.LEADERBOARD, set()),
     "comparisons": (schema.COMPARISONS, {"n_examples", "n_seeds"} - set(schema.COMPARISONS)),
@@ -142,7 +148,7 @@ NAN, INFINITE = float("nan"), float("inf")
 SOURCE = ("read", "s", "generalist", "u", None, "MIT", False, 3, 2, 1, 0, "h")
 SAMPLE = ("read", ID, ID, 1, "s", "generalist", None, "p", "r", None, "[]", 2, 9, 3, "MIT", "{}")
 BLEND = ("mix", "a@0", "a", "c", "{}", 0, 2, 2, 9, "2026-01-01")
-RUN = ("train", "r", "a@0", "full", "b", 0, "done", 1, 1, 1.0, 1, "c", None)
+RUN = ("train", "r", "a@0", "full", "b", 0, "done", 1, 1, 1.0, 1, "c", None, 0.5, 100)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +192,18 @@ RUN = ("train", "r", "a@0", "full", "b", 0, "done", 1, 1, 1.0, 1, "c", None)
         ("runs", RUN, {11: None}),
         ("results", ("measure", "r", "t", "e", "m", 0.5, None), {5: NAN}),
         ("leaderboard", ("compare", "a", "t", "m", 0.5, 0.4, 0.6, 9, 3), {4: NAN}),
-        ("comparisons", ("compare", "t", "m", "a", "b", 0.1, 0.0, 0.2, 0.5, "helps", 0.1, 9, 3), {9: "better"}),
-        ("comparisons", ("compare", "t", "m", "a", "b", 0.1, 0.0, 0.2, 0.5, "helps", 0.1, 9, 3), {8: 1.5}),
+        (
+            "comparisons",
+            ("compare", "t", "m", "a", "b", 0.1, 0.0, 0.2, 0.5, "helps", 0.1, 9, 3, 0.4, 5, None),
+            {9: "better"},
+        ),
+        (
+            "comparisons",
+            ("compare", "t", "m", "a", "b", 0.1, 0.0, 0.2, 0.5, "helps", 0.1, 9, 3, 0.4, 5, None),
+            {8: 1.5},
+        ),
+        ("losses", ("train", "r", 10, 2.5), {3: NAN}),
+        ("losses", ("train", "r", 10, 2.5), {2: -1}),
     ],
 )
 def test_the_tables_take_a_good_row_and_refuse_a_bad_one(shared, table, good, bad):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -14,20 +15,10 @@ from scipy import stats
 
 from manifests.errors import UserError
 from manifests.schema import LEADERBOARD
-from trainers.compare import (
-    COMPARISONS,
-    VALUES,
-    Spread,
-    _additive,
-    comparisons,
-    complete,
-    differences,
-    estimate,
-    holm,
-    leaderboard,
-    spread,
-    verdict,
-)
+from tests.benchmarks.compare_coverage import Study
+from trainers.compare import COMPARISONS, VALUES, _additive, comparisons, differences, holm, leaderboard, verdict
+from trainers.spread import Spread, complete, estimate, needed, spread
+from trainers.student import shrinkage
 
 
 def study(blends=3, seeds=3, examples=40, effect=0.0, seed_sd=0.1, number=0) -> dict[str, np.ndarray]:
@@ -325,3 +316,98 @@ def test_equal_blends_differ_by_a_zero_without_a_sign_whichever_way_round_they_a
     for pair in (("a", "b"), ("b", "a")):
         (one,) = differences(tables, [pair])
         assert math.copysign(1.0, one.mean) == 1.0
+
+
+# --- clusters, baselines, what would decide, an independent check
+
+
+def test_clustered_examples_widen_the_interval_and_the_mean_stays():
+    rng = np.random.default_rng(4)
+    shared = rng.normal(size=(3, 1, 20)).repeat(10, axis=2)
+    tables = {f"b{i}": shared[i] + 0.1 * rng.normal(size=(3, 200)) for i in range(3)}
+    table = rows(tables)
+    cluster = (pl.col("example_id").str.slice(1).cast(pl.Int64) // 10).cast(pl.String)
+    plain, grouped = comparisons(table), comparisons(table.with_columns(cluster=cluster))
+    assert grouped["difference"].to_list() == pytest.approx(plain["difference"].to_list())
+    widths = [(found["ci_high"] - found["ci_low"]).mean() for found in (plain, grouped)]
+    assert widths[1] > 2.5 * widths[0]
+    assert grouped["n_examples"].unique().to_list() == [200]
+    assert (grouped["p_permutation"] >= plain["p_permutation"]).all()
+
+
+def test_a_baseline_is_compared_with_every_seed_only_when_asked_and_lends_no_variance():
+    tables = study(blends=3, effect=0.4)
+    base = np.full_like(tables["b0"], np.nan)
+    base[0] = 0.0
+    table = rows({**tables, "base": base})
+    assert set(comparisons(table, fixed=["base"])["blend_b"]) == {"b1", "b2"}
+    found = comparisons(table, [("b0", "base"), ("b0", "b1")], fixed=["base"])
+    against = found.filter(blend_b="base").row(0, named=True)
+    assert (against["n_seeds"], against["n_examples"]) == (3, 40)
+    assert against["difference"] == pytest.approx(tables["b0"].mean())
+    other = found.filter(blend_b="b1").row(0, named=True)
+    alone = differences(tables, [("b0", "b1")])[0]
+    assert (other["ci_low"], other["ci_high"]) == pytest.approx((alone.low, alone.high))
+
+
+def test_the_numbers_needed_are_the_least_at_which_the_effect_is_detectable():
+    found = Spread(0.2, 0.06, 0.002, 3, 50, 2.0, 1.0, 50)
+    seeds, examples = needed(found)
+    assert examples is None  # the seeds alone hide it
+    grown = [replace(found, n_seeds=n, freedom=float(n - 1)) for n in (seeds - 1, seeds)]
+    smallest = [estimate(one).detectable * shrinkage(_parts(one)) for one in grown]
+    assert smallest[1] <= 0.2 < smallest[0]
+
+
+def test_more_examples_decide_what_hangs_on_examples_and_no_number_decides_nothing():
+    seeds, examples = needed(Spread(0.2, 0.0001, 0.02, 3, 50, 2.0, 1.0, 50))
+    assert (seeds, 150 < examples < 250) == (None, True)
+    assert needed(Spread(0.0, 0.1, 0.1, 3, 50, 2.0, 1.0, 50)) == (None, None)
+    assert needed(Spread(0.2, 0.0, 0.02, 1, 50, 0.0, 1.0, 50))[0] is None
+
+
+def _parts(found):
+    seeds = found.seeds / found.n_seeds
+    total = seeds + found.examples
+    return [(seeds / total, found.freedom), (found.examples / total, found.n_clusters - 1)]
+
+
+def test_only_an_undecided_comparison_says_what_would_decide_it():
+    found = comparisons(rows(study(effect=2.0)), [("b0", "b1"), ("b1", "b2")])
+    assert found["seeds_needed"].is_null().to_list()[0]
+    assert found["examples_needed"].is_null().to_list()[0]
+
+
+def test_a_hierarchical_bootstrap_over_many_seeds_and_examples_agrees():
+    """With 30 seeds the percentile bootstrap (seeds, then examples) is a fair judge; it shares no formula with us."""
+    tables = study(blends=2, seeds=30, examples=150, effect=0.1, seed_sd=0.3, number=9)
+    d = tables["b0"] - tables["b1"]
+    rng = np.random.default_rng(0)
+    means = []
+    for _ in range(3000):
+        seeds, examples = rng.integers(0, 30, 30), rng.integers(0, 150, 150)
+        means.append(d[seeds][:, examples].mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    found = differences(tables, [("b0", "b1")])[0]
+    assert found.high - found.low == pytest.approx(high - low, rel=0.12)
+    assert found.mean == pytest.approx((low + high) / 2, abs=0.1 * (high - low))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_nominal_intervals_cover_what_they_should(seeds):
+    """A short form of `tests/benchmarks/compare_coverage.py`, which has 2,000 studies a design."""
+    rng = np.random.default_rng(seeds)
+    design = Study(2, seeds, 50, 1.0)
+    hits = 0
+    for _ in range(600):
+        found = differences(design.tables(rng, effect=0.3), [("b0", "b1")])[0]
+        hits += found.low <= 0.3 <= found.high
+    assert 0.92 <= hits / 600 <= 0.985
+
+
+def test_the_smallest_detectable_effect_is_found_four_times_in_five():
+    rng = np.random.default_rng(0)
+    design = Study(3, 3, 50, 1.0)
+    mean = np.mean([differences(design.tables(rng), [("b0", "b1")])[0].detectable for _ in range(200)])
+    found = [differences(design.tables(rng, mean), [("b0", "b1")])[0].p_value < 0.05 for _ in range(400)]
+    assert 0.74 <= np.mean(found) <= 0.88

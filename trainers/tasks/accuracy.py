@@ -18,10 +18,11 @@ class Accuracy:
     """Choice among an example's `choices`; its references name the right ones."""
 
     kind: ClassVar[str] = "accuracy"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     inert: ClassVar[frozenset[str]] = frozenset({"max_new_tokens"})
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("accuracy", 0.0, 1.0, "a right option is likelier than every wrong one"),
+        Metric("accuracy", 0.0, 1.0, "a right option is likelier than every wrong one, normalised as `normalise` says"),
+        Metric("accuracy_raw", 0.0, 1.0, "the same by the log-likelihood of the whole option"),
         Metric("margin", -float("inf"), float("inf"), "log-likelihood of the right option less the best wrong one's"),
     )
 
@@ -39,7 +40,7 @@ class Accuracy:
     """What an option's log-likelihood is divided by, so that long options are not at a disadvantage."""
 
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
-        """Return accuracy and margin; None without a right and a wrong option, or when one could not be scored.
+        """Return accuracies and margin; None without a right and a wrong option, or when one could not be scored.
 
         A tie is a wrong answer. The prediction is the likeliest option, of equal ones the first.
         """
@@ -47,17 +48,28 @@ class Accuracy:
         scored = reply.grouped(model, usable, context)
         rows: list[Measured] = []
         for (example, options), likely in zip(usable, scored, strict=True):
-            rows += self._row(example, options, [reply.per(one, self.normalise) for one in likely])
+            rows += self._row(example, options, likely)
         return rows
 
-    def _row(self, example: Example, options: list[str], scores: list[float | None]) -> list[Measured]:
-        values = [score for score in scores if score is not None]
-        if not options or len(values) < len(options):
-            return reply.measured(example, {"accuracy": None, "margin": None})
-        right = max(score for option, score in zip(options, values, strict=True) if option in example.references)
-        wrong = max(score for option, score in zip(options, values, strict=True) if option not in example.references)
-        chosen = options[values.index(max(values))]
-        return reply.measured(example, {"accuracy": float(right > wrong), "margin": right - wrong}, chosen)
+    def _row(self, example: Example, options: list[str], likely: Sequence[Any]) -> list[Measured]:
+        margin, chosen = _margin(example, options, [reply.per(one, self.normalise) for one in likely])
+        raw, _ = _margin(example, options, [reply.per(one, "none") for one in likely])
+        values = {
+            "accuracy": None if margin is None else float(margin > 0),
+            "accuracy_raw": None if raw is None else float(raw > 0),
+            "margin": margin,
+        }
+        return reply.measured(example, values, chosen)
+
+
+def _margin(example: Example, options: list[str], scores: Sequence[float | None]) -> tuple[float | None, str | None]:
+    """Return how far the best right option is above the best wrong one, and the likeliest option; None: undefined."""
+    values = [score for score in scores if score is not None]
+    if not options or len(values) < len(options):
+        return None, None
+    right = max(score for option, score in zip(options, values, strict=True) if option in example.references)
+    wrong = max(score for option, score in zip(options, values, strict=True) if option not in example.references)
+    return right - wrong, options[values.index(max(values))]
 
 
 def _options(example: Example) -> list[str]:

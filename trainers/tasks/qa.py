@@ -51,11 +51,7 @@ class QA:
             values = {
                 "exact_match": exact_match(answer, wanted) if wanted else None,
                 "token_f1": token_f1(answer, wanted) if wanted else None,
-                "loglik": _best(likely),
+                "loglik": reply.best(likely),
             }
             rows += reply.measured(example, values, answer)
         return rows
-
-
-def _best(scored: Sequence[Any]) -> float | None:
-    return max((value for one in scored if (value := reply.per(one, "chars")) is not None), default=None)

@@ -45,6 +45,11 @@ def per(scored: Any, unit: str) -> float | None:  # noqa: ANN401 - Loglik or Non
     return finite(scored.total / count) if count > 0 else None
 
 
+def best(scored: Sequence[Any]) -> float | None:
+    """Return the greatest log-likelihood per character of several answers; None when none could be scored."""
+    return max((value for one in scored if (value := per(one, "chars")) is not None), default=None)
+
+
 def finite(value: float) -> float | None:
     """Return the value, or None for NaN and the infinities."""
     return float(value) if math.isfinite(value) else None

@@ -26,7 +26,11 @@ def ask(normalise: str, *choices: str, right: str = "no"):
 )
 def test_options_are_compared_by_likelihood_as_normalised(normalise, accuracy, margin, chosen):
     rows = ask(normalise, "no", "certainly not")
-    assert values(rows) == {("q", "accuracy"): accuracy, ("q", "margin"): pytest.approx(margin)}
+    assert values(rows) == {
+        ("q", "accuracy"): accuracy,
+        ("q", "accuracy_raw"): 1.0,
+        ("q", "margin"): pytest.approx(margin),
+    }
     assert {row.prediction for row in rows} == {chosen}
 
 
@@ -38,7 +42,7 @@ def test_several_right_options_count_by_their_best():
     rows = Accuracy(name="a", normalise="none").measure(
         Fake(likely=LIKELY), [example("q", "certainly not", "no", choices=("certainly not", "no", "yes"))], here()
     )
-    assert values(rows) == {("q", "accuracy"): 1.0, ("q", "margin"): 1.0}
+    assert values(rows) == {("q", "accuracy"): 1.0, ("q", "accuracy_raw"): 1.0, ("q", "margin"): 1.0}
 
 
 @pytest.mark.parametrize(

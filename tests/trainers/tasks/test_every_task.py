@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -13,11 +14,14 @@ from manifests.errors import Interrupted
 from tests.trainers.tasks.fake import Fake, example, here
 from trainers.evaluate import Model
 from trainers.trainer import TASKS, Task
+from trainers.worker import build
 
-KINDS = sorted(TASKS.entries)
+KINDS = sorted(set(TASKS.entries) - {"imported"})
+"""Imported results have no model to measure."""
+
 EXAMPLES = [
-    example("2 + 2 ?", "four", "4", choices=("four", "five")),
-    example("Sky ?", "blue", choices=("blue", "red")),
+    replace(example("2 + 2 ?", "four", "4", choices=("four", "five")), scores=(("familiarity", 0.5),)),
+    replace(example("Sky ?", "blue", choices=("blue", "red")), scores=(("familiarity", 0.0),)),
     example("nothing ?", " ", choices=("blue", "red")),
 ]
 LIKELY = {"four": -4.0, "4": -1.0, "five": -6.0, "blue": -2.0, "red": -1.0}
@@ -28,9 +32,7 @@ SAID = {"2 + 2 ?": " four\n", "Sky ?": "red"}
 def test_it_is_a_task_whose_spec_makes_it_again(kind):
     made = TASKS.load(kind)(name="held-out", source="exam", limit=7)
     assert isinstance(made, Task)
-    spec = spec_of(made)
-    fields = {key: value for key, value in spec.items() if key not in {"kind", "version"}}
-    assert (spec["kind"], TASKS.load(kind)(**fields)) == (kind, made)
+    assert (made.kind, build(TASKS, spec_of(made))) == (kind, made)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +100,8 @@ def test_what_generates_nothing_does_not_depend_on_the_length_of_answers():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_real_model_is_measured(kind, base, context):
     model = Model.load(base, "cpu")
-    made = TASKS.load(kind)(name="t", max_new_tokens=4)
+    known = {"familiarity": "familiarity"} if kind == "factual" else {}
+    made = TASKS.load(kind)(name="t", max_new_tokens=4, **known)
     rows = made.measure(model, EXAMPLES, context)
     assert len(rows) == len(EXAMPLES) * len(made.metrics)
     assert all(row.value is None or math.isfinite(row.value) for row in rows)
