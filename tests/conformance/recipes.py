@@ -50,6 +50,7 @@ WORDS = ("the", "a", "of", "rice", "salt", "court", "judge", "appeal", "boil", "
 SEEDS = (0, 3)
 
 
+@cache
 def vector(sample_id):
     """Return a unit vector made from an id by whole numbers, so that no library's random numbers are in it."""
     numbers = np.frombuffer(hashlib.blake2b(sample_id.encode(), digest_size=12).digest(), dtype=np.int8).astype(int)
@@ -57,10 +58,8 @@ def vector(sample_id):
     return (numbers / np.sqrt(float((numbers * numbers).sum()))).astype(np.float32)
 
 
-@cache
-def pool(shuffle=None):
-    """Return the pool of the tests, with vectors, words, and the specialist rows as target."""
-    everything = usual(shuffle=shuffle)
+def completed(everything):
+    """Return a pool with vectors, words, and a p_error for every row."""
 
     def written(frame):
         said = [random.Random(name).choices(WORDS, k=2 + int(name[-2:], 16) % 9) for name in frame["sample_id"]]
@@ -68,27 +67,36 @@ def pool(shuffle=None):
             prompt=pl.Series([" ".join(words[:2]) for words in said]), response=pl.Series([" ".join(w) for w in said])
         )
 
-    vectors = {name: vector(name) for name in everything.samples["sample_id"]}
     return dataclasses.replace(
         everything,
         samples=written(everything.samples).with_columns(pl.col("p_error").fill_null(0.5)),
         target=written(everything.target),
-        vectors=lambda encoder, rows: np.stack([vectors[name] for name in rows["sample_id"]]),
+        vectors=lambda encoder, rows: np.stack([vector(name) for name in rows["sample_id"]]),
     )
 
 
-def drawn(kind, shuffle=None):
-    """Return the content ids of the kind's recipe, or of the recipes that it stands for, by `name@seed`."""
-    everything, made = pool(shuffle), MIXERS.load(kind)(name="b", **RECIPES[kind])
-    other = MIXERS.load("equal")(name="other", rows=50)
-    earlier = {f"other@{seed}": other.blend(everything, seed, {}) for seed in SEEDS}
+@cache
+def pool(shuffle=None):
+    """Return the pool of the tests, completed; its specialist rows are the target."""
+    return completed(usual(shuffle=shuffle))
+
+
+def blends(kind, everything, seeds, fields=None, size=50):
+    """Return the blends of the kind's recipe, or of the recipes that it stands for; `size` is what `like` is like."""
+    made = MIXERS.load(kind)(name="b", **(RECIPES[kind] if fields is None else fields))
+    other = MIXERS.load("equal")(name="other", rows=size)
+    earlier = {f"other@{seed}": other.blend(everything, seed, {}) for seed in seeds}
     if hasattr(made, "recipes"):
         specs = [dict(spec) for spec in made.recipes()]
         mixers = [MIXERS.load(spec.pop("kind"))(**spec) for spec in specs]
     else:
         mixers = [made]
-    blends = [mixer.blend(everything, seed, earlier) for mixer in mixers for seed in SEEDS]
-    return {blend.ref: blend.content_id for blend in blends}
+    return [mixer.blend(everything, seed, earlier) for mixer in mixers for seed in seeds]
+
+
+def drawn(kind, shuffle=None):
+    """Return the content ids of the kind's recipe, or of the recipes that it stands for, by `name@seed`."""
+    return {blend.ref: blend.content_id for blend in blends(kind, pool(shuffle), SEEDS)}
 
 
 def found(kind, shuffle=None):
