@@ -210,6 +210,7 @@ def test_the_wheel_holds_every_module_and_file_of_the_packages(wheel):
         *(ROOT / "manifests" / "examples").glob("*.yaml"),
         *(ROOT / "manifests" / "data").iterdir(),
         *(ROOT / "manifests" / "jobs" / "first").iterdir(),
+        *(ROOT / "mixers" / name for name in ("conformance.jsonl", "conformance.sql")),
         *(ROOT / "manifests" / name for name in ("schema.sql", "report.css", "jobs/init.yaml")),
     ]
     assert len(wanted) > 15
