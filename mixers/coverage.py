@@ -28,7 +28,7 @@ GENERALITY: Final = Fraction(1, 20)
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Coverage:
+class Coverage(recipe.Recipe):
     """Fills the target's cells to one level, counting what the specialist rows already give.
 
     The target's share of each cell is what a blend should look like there. Generalist rows go first to the cells in
@@ -39,37 +39,13 @@ class Coverage:
 
     kind: ClassVar[str] = "coverage"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
 
-    name: recipe.Name
     rows: Annotated[int, Field(ge=0)] | None = None
     """Generalist rows; 0 gives a blend of specialist rows only."""
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     target: str | None = None
     """Source or task whose rows say what the target looks like: a development set; without it all specialist rows."""
-    encoder: str = "minilm"
-    """Embedding that the cells are cut from (see `curate.embed`)."""
-    cells: Annotated[int, Field(ge=2, le=4096)] = 64
-    """Number of cells."""
-    cell_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the clustering."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 follows the pool, 1 the target's need (a twentieth still follows the pool)."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
 
     @property
     def space(self) -> Space:

@@ -18,7 +18,6 @@ from mixers.target import stated
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
-    from mixers.cells import Space
     from mixers.mixer import Pool
     from mixers.score import Keys, Ranked
 
@@ -26,7 +25,7 @@ _PARTS = {"prompt": ("prompt",), "response": ("response",), "both": ("prompt", "
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Dsir:
+class Dsir(recipe.Recipe):
     """Row by row without replacement, with odds by importance weights of hashed n-grams; needs no embedding.
 
     A row's weight is the product over its words and pairs of words of p / q: p how often the n-gram's bucket occurs in
@@ -37,15 +36,7 @@ class Dsir:
 
     kind: ClassVar[str] = "dsir"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
 
-    name: recipe.Name
-    rows: recipe.Rows = None
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     by: recipe.By = ()
     target: str | None = None
     """Source or task whose rows say what the target looks like: a development set; without it all specialist rows."""
@@ -58,25 +49,6 @@ class Dsir:
     level_lengths: bool = False
     """True to give a row its n-grams' mean log ratio times the pool's mean number of n-grams: length then decides
     nothing. False, as published, sums: a long row is at either end."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
-
-    @property
-    def space(self) -> Space | None:
-        """The coverage space that the pool's cells must come from, None when none is needed."""
-        return recipe.space_of(self)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""

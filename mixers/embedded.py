@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 
+from manifests.component import COMPONENT
 from manifests.errors import UserError
 from manifests.names import sampling_key
 from mixers import cells, location
+from mixers.recipe import Recipe
 from mixers.stratified import Stratified
 from mixers.stratum import columns, stratify
 
@@ -24,6 +27,18 @@ if TYPE_CHECKING:
 ASKED: Final = 2000
 """Rows by which the coverage of a blend is measured."""
 _FINE: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class Embedded(Recipe):
+    """A recipe that compares the rows' vectors: a stage that embeds them comes before it."""
+
+    embeds: ClassVar[bool] = True
+
+    @property
+    def space(self) -> cells.Space:
+        """The coverage space whose vectors are compared, and whose cells divide a large stratum."""
+        return cells.Space(self.encoder, self.cells, self.cell_seed)
 
 
 def grid(pool: Pool, recipe: Any, rows: pl.DataFrame) -> Vectors:  # noqa: ANN401 - any mixer with an encoder

@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT
 from mixers import draw, embedded, location, recipe
-from mixers.cells import Space
 from mixers.score import Scores
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Facility:
+class Facility(embedded.Embedded):
     """Facility location: each row taken is the one that brings the rows of its block nearest to a row taken.
 
     The objective is the sum, over all generalist rows that pass `where`, of the best similarity (cosine, at least 0) to
@@ -35,16 +34,7 @@ class Facility:
 
     kind: ClassVar[str] = "facility"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
-    embeds: ClassVar[bool] = True
 
-    name: recipe.Name
-    rows: recipe.Rows = None
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     by: recipe.By = ()
     score: str | None = None
     """Column of which a row of high value is preferred: a scorer's name, any number."""
@@ -54,25 +44,6 @@ class Facility:
     """True to prefer the lowest scores, as of `p_error`."""
     unscored: Literal["refuse", "drop"] = "refuse"
     """Rows without a score: an error, or left out."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
-
-    @property
-    def space(self) -> Space:
-        """The coverage space whose cells divide a large pool, and whose vectors are compared."""
-        return Space(self.encoder, self.cells, self.cell_seed)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""

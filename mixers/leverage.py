@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Leverage:
+class Leverage(embedded.Embedded):
     """Every stratum weighs 1 / leverage: one whose centre is like the others' weighs most, whatever its size.
 
     After Xie, Tonin and Cevher, "Chameleon: A flexible data-mixing framework" (2505.24844), which takes the scores of
@@ -30,40 +30,12 @@ class Leverage:
 
     kind: ClassVar[str] = "leverage"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
-    embeds: ClassVar[bool] = True
 
-    name: recipe.Name
-    rows: recipe.Rows = None
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     by: recipe.By = "source"
     favour: Literal["shared", "distinct"] = "shared"
     """`shared`: weights 1 / leverage; `distinct`: weights in proportion to leverage, most for what is like no other."""
     ridge: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
     """Added to each stratum's similarity with itself, which is 1; a higher number weighs more evenly."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
-
-    @property
-    def space(self) -> mixing.Space:
-        """The coverage space whose vectors are compared."""
-        return mixing.Space(self.encoder, self.cells, self.cell_seed)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""

@@ -12,7 +12,6 @@ from pydantic.dataclasses import dataclass
 from manifests.component import COMPONENT
 from manifests.names import sampling_key
 from mixers import draw, embedded, recipe, tally
-from mixers.cells import Space
 from mixers.exponential import keys
 from mixers.target import stated
 
@@ -29,7 +28,7 @@ _CHUNK: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Nearest:
+class Nearest(embedded.Embedded):
     """The nearest rows of each of the target's examples, in turns or by chance; no other row is drawn.
 
     `turns`: example after example takes the nearest row that is not yet taken, round after round. `uniform`: by chance,
@@ -39,17 +38,8 @@ class Nearest:
 
     kind: ClassVar[str] = "nearest"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
-    embeds: ClassVar[bool] = True
     lacking: ClassVar[str] = tally.TARGET
 
-    name: recipe.Name
-    rows: recipe.Rows = None
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     by: recipe.By = ()
     target: str | None = None
     """Source or task whose rows are the examples: a development set; without it all specialist rows."""
@@ -59,25 +49,6 @@ class Nearest:
     """Rows that each example names."""
     pick: Literal["turns", "uniform"] = "turns"
     """In turns, or by chance."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
-
-    @property
-    def space(self) -> Space:
-        """The coverage space whose vectors are compared."""
-        return Space(self.encoder, self.cells, self.cell_seed)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Raking:
+class Raking(recipe.Recipe):
     """The blend has the wanted shares of every marginal: of sources, of tasks, of lengths, of any column, at once.
 
     Where the pool cannot hold them all, it comes as near as it can; `strata` has a line `marginal:COLUMN:VALUE` for
@@ -38,30 +38,13 @@ class Raking:
 
     kind: ClassVar[str] = "raking"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
 
-    name: recipe.Name
-    rows: recipe.Rows = None
     tokens: None = None
     """Not for marginals, which are shares of rows."""
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     marginals: Annotated[
         Mapping[str, Mapping[str, Annotated[float, Field(ge=0, le=1)]] | Literal["pool", "equal"]], Field(min_length=1)
     ]
     """Column -> {value: share} that sum to 1, `pool` (as before the gate) or `equal`; values left out get none."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
 
     def __post_init__(self) -> None:
         """Refuse a recipe that does not say its size in exactly one unit."""

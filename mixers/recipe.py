@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
+from pydantic.dataclasses import dataclass as component_dataclass
 
+from manifests.component import COMPONENT
 from manifests.errors import UserError
 from manifests.names import check_name
 from mixers.cells import Space
@@ -75,6 +77,40 @@ INERT: Final = frozenset({"controls"})
 _BUDGETED: Final = ("task_budgets", "over", "unjudged")
 
 
+@component_dataclass(frozen=True, kw_only=True, config=COMPONENT)
+class Recipe:
+    """The fields of every recipe that draws rows by strata; those of one kind are added to them."""
+
+    inert: ClassVar[frozenset[str]] = INERT
+
+    name: Name
+    rows: Rows = None
+    tokens: Tokens = None
+    share: Share = None
+    where: Where = None
+    seeds: Seeds = (0,)
+    specialist_rows: SpecialistRows = None
+    max_epochs: Epochs = 1
+    hallucination_budget: ErrorShare = None
+    task_budgets: TaskBudgets = None
+    over: Over = "drop"
+    unjudged: Unjudged = "refuse"
+    order: Order = "mixed"
+    controls: Controls = ()
+    encoder: Encoder = "minilm"
+    cells: Cells = 64
+    cell_seed: CellSeed = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a recipe that does not say its size in exactly one unit."""
+        check(self)
+
+    @property
+    def space(self) -> Space | None:
+        """The coverage space that the pool's cells must come from, None when none is needed."""
+        return Space(self.encoder, self.cells, self.cell_seed) if "cell" in columns(getattr(self, "by", ())) else None
+
+
 @dataclass(frozen=True)
 class Terms:
     """What a recipe says about gate, strata, repeats and order; fields that it does not have are at their defaults."""
@@ -124,11 +160,6 @@ def check(recipe: Any) -> None:  # noqa: ANN401 - any mixer
     wanted = columns(terms.by)
     if len(set(wanted)) < len(wanted):
         raise UserError(f"blend '{recipe.name}' names a column of by twice", value=list(wanted))
-
-
-def space_of(recipe: Any) -> Space | None:  # noqa: ANN401 - any mixer with encoder, cells, cell_seed
-    """Return the coverage space that the recipe's strata need, None when they need none."""
-    return Space(recipe.encoder, recipe.cells, recipe.cell_seed) if "cell" in columns(recipe.by) else None
 
 
 def amount(recipe: Any, specialists: int) -> int | None:  # noqa: ANN401 - any mixer

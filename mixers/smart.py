@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT
 from mixers import draw, embedded, location, recipe
-from mixers.cells import Space
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +25,7 @@ _APART: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Smart:
+class Smart(embedded.Embedded):
     """A task weighs what it adds, by a graph cut over the tasks' centres, when greedy takes it; rows by `facility`.
 
     After Renduchintala, Bhatia and Ramakrishnan, "SMART: Submodular data mixture strategy for instruction tuning" (ACL
@@ -36,36 +35,8 @@ class Smart:
 
     kind: ClassVar[str] = "smart"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
-    embeds: ClassVar[bool] = True
 
-    name: recipe.Name
-    rows: recipe.Rows = None
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     by: recipe.By = "task"
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
-
-    @property
-    def space(self) -> Space:
-        """The coverage space whose cells divide a large stratum, and whose vectors are compared."""
-        return Space(self.encoder, self.cells, self.cell_seed)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""

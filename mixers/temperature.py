@@ -14,12 +14,11 @@ from mixers.quota import tempered
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
-    from mixers.cells import Space
     from mixers.mixer import Pool
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Temperature:
+class Temperature(recipe.Recipe):
     """Every stratum weighs n^(1/T), n its rows behind the gate: between the pool's proportions and equal.
 
     Raffel et al. (T5, JMLR 2020, section 3.5.2), with their artificial limit on the size of a data set.
@@ -27,39 +26,12 @@ class Temperature:
 
     kind: ClassVar[str] = "temperature"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
 
-    name: recipe.Name
-    rows: recipe.Rows = None
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     by: recipe.By = "source"
     temperature: Annotated[float, Field(ge=1)] = 2.0
     """T: 1 keeps the pool's proportions, higher ones even them out."""
     cap: Annotated[int, Field(ge=1)] | None = None
     """A stratum counts as at most so many rows."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
-
-    @property
-    def space(self) -> Space | None:
-        """The coverage space that the pool's cells must come from, None when none is needed."""
-        return recipe.space_of(self)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""

@@ -13,12 +13,11 @@ from mixers.score import Scores
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
-    from mixers.cells import Space
     from mixers.mixer import Pool
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Weighted:
+class Weighted(recipe.Recipe):
     """Row by row without replacement, the odds of each in proportion to `score` among those left; 0 is never drawn.
 
     Strata, when there are any, give rows in proportion to what they hold. Efraimidis and Spirakis (IPL 2006);
@@ -27,39 +26,12 @@ class Weighted:
 
     kind: ClassVar[str] = "weighted"
     version: ClassVar[int] = 1
-    inert: ClassVar[frozenset[str]] = recipe.INERT
 
-    name: recipe.Name
-    rows: recipe.Rows = None
-    tokens: recipe.Tokens = None
-    share: recipe.Share = None
-    where: recipe.Where = None
-    seeds: recipe.Seeds = (0,)
-    specialist_rows: recipe.SpecialistRows = None
     by: recipe.By = ()
     score: str
     """Column with the odds: a scorer's name, `n_tokens`, any number >= 0."""
     unscored: Literal["refuse", "drop"] = "refuse"
     """Rows without a score: an error, or left out."""
-    max_epochs: recipe.Epochs = 1
-    hallucination_budget: recipe.ErrorShare = None
-    task_budgets: recipe.TaskBudgets = None
-    over: recipe.Over = "drop"
-    unjudged: recipe.Unjudged = "refuse"
-    order: recipe.Order = "mixed"
-    controls: recipe.Controls = ()
-    encoder: recipe.Encoder = "minilm"
-    cells: recipe.Cells = 64
-    cell_seed: recipe.CellSeed = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that does not say its size in exactly one unit."""
-        recipe.check(self)
-
-    @property
-    def space(self) -> Space | None:
-        """The coverage space that the pool's cells must come from, None when none is needed."""
-        return recipe.space_of(self)
 
     def blend(self, pool: Pool, seed: int, earlier: Mapping[str, Blend]) -> Blend:
         """Return the blend of `seed`; `earlier` is not used."""
