@@ -10,11 +10,12 @@ from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT, Context
 from trainers.tasks import reply
+from trainers.tasks.asked import Asked
 from trainers.trainer import Example, Measured, Metric
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Accuracy:
+class Accuracy(Asked):
     """Choice among an example's `choices`; its references name the right ones."""
 
     kind: ClassVar[str] = "accuracy"
@@ -26,14 +27,6 @@ class Accuracy:
         Metric("margin", -float("inf"), float("inf"), "log-likelihood of the right option less the best wrong one's"),
     )
 
-    name: str
-    """Name of the task in the results."""
-    source: str | None = None
-    """Eval source whose samples are the examples."""
-    task: str | None = None
-    """Task of the eval rows that are the examples, whatever their source."""
-    limit: Annotated[int, Field(gt=0)] | None = None
-    """Most examples; none means all."""
     max_new_tokens: Annotated[int, Field(gt=0)] = 1
     """Not used: nothing is generated."""
     normalise: Literal["none", "chars", "tokens"] = "chars"

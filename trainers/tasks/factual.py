@@ -12,6 +12,7 @@ from manifests.component import COMPONENT, Context
 from trainers.metrics.squad import exact_match, normalise
 from trainers.metrics.text import stated
 from trainers.tasks import reply
+from trainers.tasks.asked import Asked, Longest
 from trainers.trainer import Example, Measured, Metric
 
 ABSTENTIONS: Final = (
@@ -38,7 +39,7 @@ _PARTS: Final = ("exact_match", "truthful", "loglik")
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Factual:
+class Factual(Asked):
     """Short answers from memory, split by whether the base model knew the fact before (its `familiarity`).
 
     Each metric of a class is undefined for the examples of the other, so comparisons within a class are paired.
@@ -58,16 +59,7 @@ class Factual:
         ),
     )
 
-    name: str
-    """Name of the task in the results."""
-    source: str | None = None
-    """Eval source whose samples are the examples."""
-    task: str | None = None
-    """Task of the eval rows that are the examples, whatever their source."""
-    limit: Annotated[int, Field(gt=0)] | None = None
-    """Most examples; none means all."""
-    max_new_tokens: Annotated[int, Field(gt=0)] = 32
-    """Longest answer, in the model's tokens."""
+    max_new_tokens: Longest = 32
     familiarity: str | None = None
     """Scorer of how well the base knew a row, with `eval` among its `roles`; without it no row has a class."""
     known_above: Annotated[float, Field(ge=0, lt=1)] = 0.0

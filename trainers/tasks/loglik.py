@@ -12,11 +12,12 @@ from pydantic.dataclasses import dataclass
 from manifests.component import COMPONENT, Context
 from trainers.metrics.text import stated
 from trainers.tasks import reply
+from trainers.tasks.asked import Asked
 from trainers.trainer import Example, Measured, Metric
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Loglik:
+class Loglik(Asked):
     """Held-out log-likelihood of the answers, per character: nothing is generated."""
 
     kind: ClassVar[str] = "loglik"
@@ -24,14 +25,6 @@ class Loglik:
     inert: ClassVar[frozenset[str]] = frozenset({"max_new_tokens"})
     metrics: ClassVar[tuple[Metric, ...]] = (reply.LOGLIK,)
 
-    name: str
-    """Name of the task in the results."""
-    source: str | None = None
-    """Eval source whose samples are the examples."""
-    task: str | None = None
-    """Task of the eval rows that are the examples, whatever their source."""
-    limit: Annotated[int, Field(gt=0)] | None = None
-    """Most examples; none means all."""
     max_new_tokens: Annotated[int, Field(gt=0)] = 1
     """Not used: nothing is generated."""
 

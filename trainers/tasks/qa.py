@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT, Context
 from trainers.metrics.squad import exact_match, token_f1
 from trainers.metrics.text import stated
 from trainers.tasks import reply
+from trainers.tasks.asked import Asked, Longest
 from trainers.trainer import Example, Measured, Metric
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class QA:
+class QA(Asked):
     """Questions with short answers, scored as in SQuAD.
 
     Small models rarely match exactly; there `loglik` is the metric that tells blends apart.
@@ -30,16 +30,7 @@ class QA:
         reply.LOGLIK,
     )
 
-    name: str
-    """Name of the task in the results."""
-    source: str | None = None
-    """Eval source whose samples are the examples."""
-    task: str | None = None
-    """Task of the eval rows that are the examples, whatever their source."""
-    limit: Annotated[int, Field(gt=0)] | None = None
-    """Most examples; none means all."""
-    max_new_tokens: Annotated[int, Field(gt=0)] = 32
-    """Longest answer, in the model's tokens."""
+    max_new_tokens: Longest = 32
 
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
         """Return the three metrics of every example; None where it has no reference."""

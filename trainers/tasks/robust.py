@@ -17,6 +17,7 @@ from trainers.metrics.rouge import rouge_l
 from trainers.metrics.squad import exact_match, token_f1
 from trainers.metrics.text import stated
 from trainers.tasks import reply
+from trainers.tasks.asked import Asked
 from trainers.tasks.rewrite import original
 from trainers.trainer import Example, Measured, Metric
 
@@ -34,7 +35,7 @@ def _wordings(templates: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Robust:
+class Robust(Asked):
     """One score of an example under several wordings of its instruction: its mean, worst and steadiness."""
 
     kind: ClassVar[str] = "robust"
@@ -45,14 +46,6 @@ class Robust:
         Metric("steadiness", -math.inf, 0.0, "minus the standard deviation over the wordings: 0 when none matters"),
     )
 
-    name: str
-    """Name of the task in the results."""
-    source: str | None = None
-    """Eval source whose samples are the examples."""
-    task: str | None = None
-    """Task of the eval rows that are the examples, whatever their source."""
-    limit: Annotated[int, Field(gt=0)] | None = None
-    """Most examples; none means all."""
     max_new_tokens: Annotated[int, Field(gt=0)] = 128
     """Longest answer, in the model's tokens; not used with `score: loglik`."""
     templates: Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_wordings)] = (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT, Context
@@ -13,11 +12,12 @@ from trainers.metrics.rouge import rouge_l
 from trainers.metrics.squad import exact_match
 from trainers.metrics.text import stated
 from trainers.tasks import reply
+from trainers.tasks.asked import Asked, Longest
 from trainers.trainer import Example, Measured, Metric
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
-class Rouge:
+class Rouge(Asked):
     """ROUGE-L and exact match of a generated answer, the best over the references."""
 
     kind: ClassVar[str] = "rouge"
@@ -27,16 +27,7 @@ class Rouge:
         Metric("exact_match", 0.0, 1.0, "the answer equals a reference, but for case and punctuation"),
     )
 
-    name: str
-    """Name of the task in the results."""
-    source: str | None = None
-    """Eval source whose samples are the examples."""
-    task: str | None = None
-    """Task of the eval rows that are the examples, whatever their source."""
-    limit: Annotated[int, Field(gt=0)] | None = None
-    """Most examples; none means all."""
-    max_new_tokens: Annotated[int, Field(gt=0)] = 128
-    """Longest answer, in the model's tokens."""
+    max_new_tokens: Longest = 128
 
     def measure(self, model: Any, examples: Sequence[Example], context: Context) -> list[Measured]:  # noqa: ANN401
         """Return both metrics of every example; None where it has no reference."""
