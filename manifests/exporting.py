@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manifests.errors import UserError
+from manifests.errors import UserError, missing_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import polars as pl
-
     from manifests.store import Manifest
 
 OURS = "recipe.json"
 """A folder that holds this file is an export, and may be replaced by another."""
-
-
-@dataclass(frozen=True)
-class _State:
-    """A published manifest as `rows.State`."""
-
-    manifest: Manifest
-
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
-        return self.manifest.sql(sql, parameters)
 
 
 def export(
@@ -46,7 +31,7 @@ def export(
     `exports/<ref>-<layout>` for another layout: the folder of a run stays what the run wrote. A folder that holds
     anything but an export is not replaced: raises UserError, as for a blend that does not exist.
     """
-    from manifests.jobs.rows import blend_of
+    from manifests.jobs.rows import Published, blend_of
     from mixers.export import export as write
     from mixers.export_files import LAYOUTS, export_as
 
@@ -72,7 +57,7 @@ def export(
         " JOIN sources o USING (source) JOIN blend_members m USING (sample_id) WHERE m.blend = ? ORDER BY s.sample_id",
         [found[0]],
     )
-    drawn = blend_of(_State(manifest), found[0])
+    drawn = blend_of(Published(manifest), found[0])
     if plain:
         return write(drawn, samples, out)
     return export_as(drawn, samples, out, layout, expand=expand, shard_rows=shard_rows)
@@ -88,5 +73,5 @@ def dataset(manifest: Manifest, ref: str) -> Any:  # noqa: ANN401 - `datasets` i
     try:
         peer = importlib.import_module("datasets")
     except ModuleNotFoundError as error:
-        raise UserError("the package datasets is not installed", remedy="pip install 'blendsmith[hub]'") from error
+        raise missing_extra("datasets", "hub") from error
     return peer.Dataset(table_of(manifest.blend(ref)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from trainers.evaluate import BUCKET, logits_at
+from trainers.evaluate import BUCKET, headed, logits_at
 
 LOGITS: Final = 1 << 25
 """Logits held at once: 128 MiB in float32. Fewer are computed in one piece."""
@@ -23,7 +23,7 @@ def summed(model: Any, inputs: dict[str, Any], where: Any, targets: Any, weights
         return _loss(logits_at(model, inputs, where), targets, weights)
     from torch.utils.checkpoint import checkpoint
 
-    hidden, first = _hidden(model, head, inputs, where)
+    hidden, first = _hidden(model, inputs, where)
     if not bool((head(hidden[:BUCKET]).float() == first.float()).all()):
         return _loss(logits_at(model, inputs, where), targets, weights)
 
@@ -44,17 +44,14 @@ def _loss(logits: Any, targets: Any, weights: Any) -> Any:  # noqa: ANN401 - ten
     return (torch.nn.functional.cross_entropy(wide, targets, reduction="none") * weights).sum()
 
 
-def _hidden(model: Any, head: Any, inputs: dict[str, Any], where: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
+def _hidden(model: Any, inputs: dict[str, Any], where: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
     """Return what the output layer is given at `where`, and the model's logits of the first `BUCKET` of them."""
     seen: list[Any] = []
 
-    def choose(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401 - a hook
-        seen.append(args[0].flatten(0, 1)[where])
-        return (seen[0][:BUCKET].detach().unsqueeze(0), *args[1:])
+    def choose(states: Any) -> Any:  # noqa: ANN401 - tensors
+        """Keep the states wanted and give the output layer the first of them."""
+        seen.append(states.flatten(0, 1)[where])
+        return seen[0][:BUCKET].detach().unsqueeze(0)
 
-    hook = head.register_forward_pre_hook(choose)
-    try:
-        logits = model(**inputs, use_cache=False).logits[0]
-    finally:
-        hook.remove()
+    logits = headed(model, inputs, choose)[0]
     return seen[0], logits

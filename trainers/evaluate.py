@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,12 +188,17 @@ def logits_at(model: Any, inputs: dict[str, Any], where: Any) -> Any:  # noqa: A
 
     least = BUCKET - len(where)
     flat = torch.cat([where, where.new_zeros(least)]) if least > 0 else where
-    head = model.get_output_embeddings()
-    if head is None:
+    if model.get_output_embeddings() is None:
         return model(**inputs, use_cache=False).logits.flatten(0, 1)[where]
-    hook = head.register_forward_pre_hook(lambda _, args: (args[0].flatten(0, 1)[flat].unsqueeze(0), *args[1:]))
+    return headed(model, inputs, lambda states: states.flatten(0, 1)[flat].unsqueeze(0))[0, : len(where)]
+
+
+def headed(model: Any, inputs: Mapping[str, Any], given: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - tensors
+    """Return the model's logits when its output layer gets `given(states)` in place of the last hidden states."""
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, args: (given(args[0]), *args[1:]))
     try:
-        return model(**inputs, use_cache=False).logits[0, : len(where)]
+        return model(**inputs, use_cache=False).logits
     finally:
         hook.remove()
 

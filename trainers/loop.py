@@ -193,18 +193,18 @@ class _Loop:
 
         group = self.around.group
         seed = seed64(self.seed, f"step-{done.step}" + (f"-{group.rank}" if group.rank else "")) >> 1
-        parts = done.parts or self.settings.accumulate
-        torch.manual_seed(seed)
-        try:
-            loss, tokens = gradients(self.model, self.items, bins, parts, group)
-        except (RuntimeError, MemoryError) as error:
-            done.parts = memory.halved(error, len(bins), parts, group.size, done.halved)
-        if done.parts > parts:  # outside of the handler, whose traceback holds the tensors
-            done.halved = done.step + 1
+        while True:
+            parts = done.parts or self.settings.accumulate
+            torch.manual_seed(seed)
+            try:
+                loss, tokens = gradients(self.model, self.items, bins, parts, group)
+            except (RuntimeError, MemoryError) as error:
+                done.parts = memory.halved(error, len(bins), parts, group.size, done.halved)
+            else:
+                break
+            done.halved = done.step + 1  # outside of the handler, whose traceback holds the tensors
             self.held.optimizer.zero_grad(set_to_none=True)
             memory.free()
-            torch.manual_seed(seed)
-            loss, tokens = gradients(self.model, self.items, bins, done.parts, group)
         group.reduce(self.held.named.values())
         return group.total([loss])[0], tokens
 

@@ -99,13 +99,10 @@ def batches(items: Sequence[Item], capacity: int, height: int, seed: int, steps:
         while total < count * capacity:
             rows.append(next(order))
             total += lengths[rows[-1]]
-        bins = pack([lengths[i] for i in rows], capacity)
-        bins.sort(key=lambda places: (min(places) >= len(held), -sum(lengths[rows[p]] for p in places), places))
-        kept, rest = bins[:count], bins[count:]
-        held = [rows[place] for place in sorted(place for places in rest for place in places)]
+        kept, held = _fullest([lengths[i] for i in rows], rows, len(held), capacity, count)
         shuffled = _shuffled(kept, seed, chunk)
         for first in range(0, min(count, (steps - done) * height), height):
-            yield [[rows[place] for place in places] for places in shuffled[first : first + height]]
+            yield shuffled[first : first + height]
         done, chunk = done + count // height, chunk + 1
 
 
@@ -124,14 +121,12 @@ def finite(items: Sequence[Item], order: Sequence[int], capacity: int, height: i
         while at < len(order) and total < CHUNK * height * capacity:
             rows.append(order[at])
             total, at = total + lengths[order[at]], at + 1
-        bins = pack([lengths[i] for i in rows], capacity)
-        bins.sort(key=lambda places: (min(places) >= len(held), -sum(lengths[rows[p]] for p in places), places))
-        kept = bins if at == len(order) else bins[: CHUNK * height]
-        held = [rows[place] for place in sorted(place for places in bins[len(kept) :] for place in places)]
+        most = len(rows) if at == len(order) else CHUNK * height
+        kept, held = _fullest([lengths[i] for i in rows], rows, len(held), capacity, most)
         shuffled = _shuffled(kept, seed, chunk)
         count = -(-len(kept) // height)
         cuts = [len(kept) * n // count for n in range(count + 1)]
-        steps += [[[rows[p] for p in places] for places in shuffled[a:b]] for a, b in pairwise(cuts)]
+        steps += [shuffled[a:b] for a, b in pairwise(cuts)]
         chunk += 1
     return steps
 
@@ -191,6 +186,19 @@ def efficiency(items: Sequence[Item], bins: Sequence[Sequence[int]], capacity: i
     """Return the share of the bins' positions that hold tokens, 0 to 1."""
     used = sum(len(items[i].rendered.ids) for places in bins for i in places)
     return used / (capacity * len(bins)) if bins else 0.0
+
+
+def _fullest(
+    lengths: Sequence[int], rows: Sequence[int], waited: int, capacity: int, most: int
+) -> tuple[list[list[int]], list[int]]:
+    """Return at most `most` bins of a chunk's rows, those of the first `waited` rows, then the fullest; and the rest.
+
+    `lengths` are those of `rows`, item indexes; so are the bins and the rest, in the order of the chunk.
+    """
+    bins = pack(lengths, capacity)
+    bins.sort(key=lambda places: (min(places) >= waited, -sum(lengths[place] for place in places), places))
+    rest = sorted(place for places in bins[most:] for place in places)
+    return [[rows[place] for place in places] for places in bins[:most]], [rows[place] for place in rest]
 
 
 def _shuffled(bins: Sequence[list[int]], seed: int, chunk: int) -> list[list[int]]:

@@ -57,9 +57,7 @@ def fit(request: Request) -> Fitted:
     start()
     if _stopper(request)():
         raise Interrupted(f"stopped before {request.run} was fitted")
-    trainer = build(TRAINERS, request.trainer)
-    shown = _reporter(request.out / PROGRESS)
-    context = Context(root=request.out.parent, progress=shown, stopping=_stopper(request))
+    trainer, context = build(TRAINERS, request.trainer), _context(request)
     began, cpu = time.perf_counter(), time.process_time()
     try:
         fitted: Fitted = trainer.fit(request.rows, request.base, request.seed, request.out, context, request.tags)
@@ -69,7 +67,7 @@ def fit(request: Request) -> Fitted:
     return dataclasses.replace(
         fitted,
         cpu_seconds=time.process_time() - cpu if whole else None,
-        parameters=parameters(Path(request.base), request.out),
+        parameters=_parameters(request),
     )
 
 
@@ -99,16 +97,27 @@ def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
     from trainers.bank.together import together
     from trainers.run import Job
 
-    jobs = []
-    for request in requests:
-        context = Context(request.out.parent, progress=_reporter(request.out / PROGRESS), stopping=_stopper(request))
-        trainer = build(TRAINERS, request.trainer)
-        jobs.append(Job(trainer, request.rows, request.base, request.seed, request.out, context, request.tags))
+    jobs = [
+        Job(build(TRAINERS, one.trainer), one.rows, one.base, one.seed, one.out, _context(one), one.tags)
+        for one in requests
+    ]
     try:
-        return together(jobs, jobs[0].trainer.together)
+        found = together(jobs, jobs[0].trainer.together)
     finally:
         for request in requests:
             (request.out / PROGRESS).unlink(missing_ok=True)
+    return [
+        one if isinstance(one, BaseException) else dataclasses.replace(one, parameters=_parameters(request))
+        for one, request in zip(found, requests, strict=True)
+    ]
+
+
+def _context(request: Request) -> Context:
+    return Context(request.out.parent, progress=_reporter(request.out / PROGRESS), stopping=_stopper(request))
+
+
+def _parameters(request: Request) -> int | None:
+    return parameters(Path(request.base), request.out)
 
 
 def make_base(spec: Mapping[str, Any], texts: Sequence[str], out: Path, stop: Path | None = None) -> Path:

@@ -66,7 +66,8 @@ def pair(manifest: Manifest) -> tuple[str | None, str | None]:
     firsts = manifest.sql("SELECT recipe_name, min(blend) AS blend FROM blends GROUP BY ALL ORDER BY recipe_name")
     blends: dict[str, str] = dict(firsts.iter_rows())
     pairs = manifest.sql("SELECT blend_a, blend_b FROM comparisons ORDER BY task, metric, blend_a, blend_b").rows()
-    for a, b in [*pairs, *zip(blends, list(blends)[1:], strict=False)]:
+    recipes = [(a.partition("/")[0], b.partition("/")[0]) for a, b in pairs]
+    for a, b in [*recipes, *zip(blends, list(blends)[1:], strict=False)]:
         if a in blends and b in blends:
             return blends[a], blends[b]
     return None, None
@@ -162,9 +163,17 @@ def overlap(manifest: Manifest, a: str, b: str) -> pl.DataFrame:
 
 
 def compared(manifest: Manifest, a: str, b: str) -> pl.DataFrame:
-    """Return the paired comparisons of the recipes of two blends, in that direction."""
+    """Return the paired comparisons of the recipes of two blends, in that direction; one `budget` after the other."""
+    recipes = [a.split("@", maxsplit=1)[0], b.split("@", maxsplit=1)[0]]
+    budgets = manifest.sql("SELECT DISTINCT split_part(blend_a, '/', 2) AS budget FROM comparisons ORDER BY budget")
+    frame = pl.concat([_compared(manifest, recipes, budget) for budget in budgets["budget"].to_list() or [""]])
+    return frame if any(frame["budget"]) else frame.drop("budget")
+
+
+def _compared(manifest: Manifest, recipes: Sequence[str], budget: str) -> pl.DataFrame:
+    ends = [f"{recipe}/{budget}" if budget else recipe for recipe in recipes]
     return manifest.sql(
-        "SELECT task, metric, difference, ci_low, ci_high, p_value, verdict, minimum_detectable"
+        "SELECT ? AS budget, task, metric, difference, ci_low, ci_high, p_value, verdict, minimum_detectable"
         " FROM compare(?, ?) ORDER BY task, metric",
-        [a.split("@", maxsplit=1)[0], b.split("@", maxsplit=1)[0]],
+        [budget, *ends],
     )

@@ -172,7 +172,8 @@ def _(covered: Any, kind: Any, manifest: Any, tabs: Any) -> Any:
     mo.stop(tabs.value != "Coverage")
     recall = data.reached(manifest)
     if covered.is_empty():
-        pool = [show(view.empty("Coverage was not measured", "Add coverage to the part curate: of the job."))]
+        how = "A recipe in mix: that needs cells has it measured: one of kind coverage, or with by: cell."
+        pool = [show(view.empty("Coverage was not measured", how))]
     else:
         numbers = plots.measured(covered.filter(covered["metric"] == kind.value))
         pool = [kind, draw(numbers)]

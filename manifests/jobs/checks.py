@@ -272,9 +272,10 @@ def measures(job: Job, problems: Problems) -> None:
 
 def trains(job: Job, problems: Problems) -> None:
     """Refuse validation on eval rows or on no source, and unknown loggers."""
+    from manifests.jobs.stages import held_out_source
     from trainers.trainer import LOGGERS
 
-    source = getattr(getattr(job.train, "validate", None), "source", None)
+    source = held_out_source(job.train)
     if source is not None and None not in job.sources:
         path, roles = ("train", "validate", "source"), {s.name: s.role for s in job.sources}
         if source not in roles:

@@ -16,8 +16,6 @@ from manifests.jobs.stages import BASE
 from manifests.store import FILE, Manifest
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from manifests.jobs.spec import Job
     from trainers.trainer import Row
 
@@ -90,20 +88,10 @@ def of_manifest(folder: Path) -> Preflight:
     return _preflight(*drawn, base if isinstance(base, str) else str(root / BASE), int(spec["max_tokens"]))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """A published manifest as a `rows.State`."""
-
-    manifest: Manifest
-
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
-        return self.manifest.sql(sql, parameters)
-
-
 def _drawn(opened: Manifest) -> tuple[str, Sequence[Row]] | None:
     """Return the first blend's ref and rows, None when none is drawn."""
     found = opened.sql("SELECT blend FROM store.blends JOIN store.stages USING (stage) ORDER BY position LIMIT 1")
-    return (str(found.item()), rows.training_rows(_Reader(opened), str(found.item()))) if found.height else None
+    return (str(found.item()), rows.training_rows(rows.Published(opened), str(found.item()))) if found.height else None
 
 
 def _preflight(source: str, given: Sequence[Row], base: str, max_tokens: int) -> Preflight:

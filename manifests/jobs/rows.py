@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from manifests.component import Context
+    from manifests.store import Manifest
     from mixers.blend import Blend
     from mixers.mixer import Pool
     from trainers.trainer import Example, Row
@@ -31,6 +33,17 @@ class State(Protocol):
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
         """Return the rows of a query."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published manifest as a `State`."""
+
+    manifest: Manifest
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """Return the rows of a query over its published copy."""
+        return self.manifest.sql(sql, parameters)
 
 
 def kept(state: State, roles: Sequence[str], before: int = _END) -> pl.DataFrame:
@@ -200,14 +213,9 @@ def plain(samples: pl.DataFrame, role: str) -> tuple[Row, ...]:
     return tuple(Row(sample_id, _turns(messages), 1.0, role) for sample_id, messages in chosen)
 
 
-def held_out_source(trainer: Any) -> str | None:  # noqa: ANN401 - a trainers.Trainer or None
-    """Return the source that a trainer's `validate` names, None when it names none."""
-    source: str | None = getattr(getattr(trainer, "validate", None), "source", None)
-    return source
-
-
 def held_out(state: State, trainer: Any) -> tuple[Row, ...]:  # noqa: ANN401 - a trainers.Trainer
     """Return the kept rows of the source that a trainer's `validate` names, for validation alone."""
+    from manifests.jobs.stages import held_out_source
     from trainers.trainer import HELD_OUT
 
     source = held_out_source(trainer)

@@ -144,7 +144,7 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
     reads = _reads(job, data)
     measures: list[Stage] = []
     exams = {task.name: _exam(job, data, task) for task in job.measure}
-    source = getattr(getattr(job.train, "validate", None), "source", None)
+    source = held_out_source(job.train)
     beside = () if source is None else (reads[source].key, *(s.key for s in data if s.kind == "step"))
     for ref in content:
         seed = int(ref.rsplit("@", 1)[1])
@@ -175,6 +175,12 @@ def runs_of(trainer: Any, ref: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - 
     if len(given) < 2:
         return [(ref, trainer)]
     return [(f"{ref}/{budget.unit}", narrowed(trainer, budget)) for budget in given]
+
+
+def held_out_source(trainer: Any) -> str | None:  # noqa: ANN401 - a trainers.Trainer or None
+    """Return the source that a trainer's `validate` names, None when it names none."""
+    source: str | None = getattr(getattr(trainer, "validate", None), "source", None)
+    return source
 
 
 def blend_of_run(run: str) -> str:

@@ -20,7 +20,7 @@ from manifests import schema
 from manifests.component import Context
 from manifests.errors import ContaminationError, Interrupted, UserError
 from manifests.jobs import rows
-from manifests.jobs.stages import BASE, Stage, artefact, blend_of_run
+from manifests.jobs.stages import BASE, Stage, artefact, blend_of_run, held_out_source
 from manifests.names import digest
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def check_contamination(job: Job, store: Store, context: Context) -> None:
     check = own[0] if own else Decontaminate()
     members = store.query(
         "SELECT DISTINCT sample_id FROM store.members UNION SELECT sample_id FROM store.samples WHERE source = ?",
-        [rows.held_out_source(job.train)],
+        [held_out_source(job.train)],
     )
     samples = rows.kept(store, ("generalist", "specialist", "knowledge")).join(members, on="sample_id", how="semi")
     found = check.decide(samples, {"eval": rows.kept(store, ("eval",))}, context).filter(~pl.col("kept"))

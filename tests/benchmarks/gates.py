@@ -91,7 +91,7 @@ def modules() -> tuple[Module, ...]:
     return tuple(Module(path) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
 
 
-def test_files() -> list[Path]:
+def files_of_tests() -> list[Path]:
     """Return the tests' Python files, benchmarks and the code that builds the demo's data left out."""
     files = sorted((ROOT / "tests").rglob("*.py"))
     return [path for path in files if not {"benchmarks", "data"} & set(path.relative_to(ROOT).parts)]
@@ -215,7 +215,7 @@ def table() -> list[tuple[str, str, str]]:
     bare = sum(len(untyped(node)) for _, node in functions)
     documented = sum(ast.get_docstring(node) is not None for _, node in public)
     carried = [carries for _, carries in raises()]
-    tests = test_files()
+    tests = files_of_tests()
     whole = [len(path.read_text(encoding="utf-8").splitlines()) for path in tests]
     code = [statement_lines(module.path) for module in every]
     largest = max(every, key=lambda module: module.lines)

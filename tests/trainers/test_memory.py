@@ -67,6 +67,12 @@ def test_memory_that_runs_out_again_ends_the_run_with_its_last_good_state(starve
     assert (tmp_path / "checkpoint.safetensors").is_file()
 
 
+def test_halves_that_do_not_fit_either_are_told_as_such(starve, rows, base, context, tmp_path):
+    starve(most=0, error=MemoryError)
+    with pytest.raises(UserError, match="after the parts were halved at step 1"):
+        MADE.fit(rows, base, 0, tmp_path, context)
+
+
 def test_one_row_that_does_not_fit_is_told_at_once(starve, rows, base, context, tmp_path):
     starve(most=0)
     made = dataclasses.replace(MADE, batch_tokens=64)

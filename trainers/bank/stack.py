@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainers.evaluate import BUCKET
+from trainers.evaluate import BUCKET, headed
 from trainers.loop import device_of, loss_of
 from trainers.pack import Batch, inputs
 
@@ -232,15 +232,12 @@ def last_states(model: Any, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - 
     """Return what the model's output layer is given, shape (rows, width, hidden); the logits are not computed."""
     seen: list[Any] = []
 
-    def catch(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401 - a hook's arguments
-        seen.append(args[0])
-        return (args[0][:1, :1], *args[1:])
+    def catch(states: Any) -> Any:  # noqa: ANN401 - a tensor
+        """Keep the states and give the output layer one of them."""
+        seen.append(states)
+        return states[:1, :1]
 
-    hook = model.get_output_embeddings().register_forward_pre_hook(catch)
-    try:
-        model(**given, use_cache=False)
-    finally:
-        hook.remove()
+    headed(model, given, catch)
     return seen[0]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+
+import duckdb
 import polars as pl
 import pytest
 
@@ -92,3 +95,18 @@ def test_texts_are_escaped_and_values_are_written_for_people():
     assert "&lt;script&gt;x&lt;/script&gt; **b**" in made
     assert "<script>" not in made
     assert {"25 %", "1,234", "&lt;\u00a0.001"} <= set(made.replace("</td>", ">").split(">"))
+
+
+def test_recipes_are_compared_within_each_budget_of_their_runs(full, tmp_path):
+    folder = shutil.copytree(full, tmp_path / "budgets")
+    with duckdb.connect(str(folder / "manifest.duckdb")) as connection:
+        connection.execute(
+            "UPDATE store.comparisons SET blend_a = blend_a || '/tokens', blend_b = blend_b || '/tokens'"
+        )
+    with Manifest(full) as manifest, Manifest(folder) as other:
+        plain = data.compared(manifest, "filtered-100@0", "all-rows-100@1")
+        within = data.compared(other, "filtered-100@0", "all-rows-100@1")
+        assert data.pair(other) == data.pair(manifest)
+    assert plain.height == 2
+    assert within["budget"].to_list() == ["tokens", "tokens"]
+    assert within.drop("budget").equals(plain)

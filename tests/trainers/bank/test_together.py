@@ -280,7 +280,8 @@ def test_too_little_memory_is_told_to_every_run(base, rows, tmp_path, monkeypatc
 
     monkeypatch.setattr(Stack, "gradients", short)
     found = together([job_of(base, rows, tmp_path / str(n), n) for n in range(3)], 2)
-    assert [type(error) for error in found] == [MemoryError] * 3
+    assert [type(error) for error in found] == [UserError] * 3
+    assert all("out of memory" in str(error) for error in found)
     assert len({id(error) for error in found}) == 3
 
 
