@@ -126,10 +126,12 @@ class Page:
         return self.js("seen(document.body)") or ""
 
     def sees(self, *words):
-        until(lambda: all(word in self.text() for word in words), f"{words}")
+        """Return True once the page shows every word."""
+        return until(lambda: all(word in self.text() for word in words), f"{words}")
 
     def lacks(self, *words):
-        until(lambda: not any(word in self.text() for word in words), f"none of {words}")
+        """Return True once the page shows none of the words."""
+        return until(lambda: not any(word in self.text() for word in words), f"none of {words}")
 
     def count(self, selector):
         """Return how many elements match, those inside of marimo's own elements included."""

@@ -28,7 +28,7 @@ def composition(frame: pl.DataFrame) -> Drawing:
         scale=alt.Scale(domain=sources, range=list(COLOURS[: len(sources)])),
     )  # fmt: skip
     bars = (
-        alt.Chart(frame)
+        alt.Chart(_inline(frame))
         .mark_bar(height=alt.RelativeBandSize(0.72), stroke="white", strokeWidth=0.6)
         .encode(
             x=alt.X(
@@ -36,7 +36,7 @@ def composition(frame: pl.DataFrame) -> Drawing:
             ),
             y=_names("blend"),
             color=colour,
-            tooltip=["blend", "source", alt.Tooltip("n_rows", format=","), alt.Tooltip("share", format=".1%")],
+            tooltip=["blend:N", "source:N", alt.Tooltip("n_rows:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
         )
     )
     return _finish(bars)
@@ -44,14 +44,14 @@ def composition(frame: pl.DataFrame) -> Drawing:
 
 def reached(frame: pl.DataFrame) -> Drawing:
     """Return cell recall per recipe, one panel per target, the range over seeds as a line."""
-    base = alt.Chart(frame).encode(y=_names("recipe", sort="-x"))
+    base = alt.Chart(_inline(frame)).encode(y=_names("recipe", sort="-x"))
     axis = alt.Axis(format="%", tickCount=5)
     span = base.mark_rule(strokeWidth=2, color="#b9cde0").encode(
         x=alt.X("least:Q", scale=_whole(), title="target rows whose cell the blend reaches", axis=axis), x2="most:Q"
     )
     dot = base.mark_point(filled=True, size=70, color="#35618e", opacity=1).encode(
         x=alt.X("mean:Q", scale=_whole()),
-        tooltip=["target", "recipe", alt.Tooltip("mean", format=".1%"), alt.Tooltip("n_rows", format=",.0f")],
+        tooltip=["target:N", "recipe:N", alt.Tooltip("mean:Q", format=".1%"), alt.Tooltip("n_rows:Q", format=",.0f")],
     )
     layered = (span + dot).properties(width=380, height=alt.Step(STEP))
     panel = alt.Facet("target:N", title=None, header=alt.Header(labelFontSize=13, labelFontWeight="bold"))
@@ -60,13 +60,13 @@ def reached(frame: pl.DataFrame) -> Drawing:
 
 def measured(frame: pl.DataFrame) -> Drawing:
     """Return a number of the coverage of each target by each source: (target, source, value)."""
-    base = alt.Chart(frame).encode(
+    base = alt.Chart(_inline(frame)).encode(
         x=alt.X("source:N", title=None, axis=alt.Axis(labelAngle=-30, labelLimit=140)),
         y=alt.Y("target:N", title=None, axis=alt.Axis(labelLimit=220)),
     )
     fill = base.mark_rect().encode(
         color=alt.Color("value:Q", scale=alt.Scale(scheme="blues"), title=None),
-        tooltip=["target", "source", alt.Tooltip("value", format=".4f")],
+        tooltip=["target:N", "source:N", alt.Tooltip("value:Q", format=".4f")],
     )
     values = [float(value) for value in frame["value"]]
     middle = (min(values) + max(values)) / 2
@@ -82,15 +82,15 @@ def measured(frame: pl.DataFrame) -> Drawing:
 
 def leaderboard(frame: pl.DataFrame) -> Drawing:
     """Return the mean of each recipe with its 95 % interval, best first: one task and metric."""
-    base = alt.Chart(frame).encode(y=_names("blend", sort=frame["blend"].to_list()))
+    base = alt.Chart(_inline(frame)).encode(y=_names("blend", sort=frame["blend"].to_list()))
     title = f"{frame['measured'][0]} (more is better; lines: 95 % intervals)"
     scale = alt.Scale(zero=False, nice=True)
     span = base.mark_rule(strokeWidth=2, color="#8fb0d0").encode(
         x=alt.X("ci_low:Q", scale=scale, title=title), x2="ci_high:Q"
     )
-    shown = [alt.Tooltip(name, format=".4f") for name in ("mean", "ci_low", "ci_high")]
+    shown = [alt.Tooltip(f"{name}:Q", format=".4f") for name in ("mean", "ci_low", "ci_high")]
     dot = base.mark_point(filled=True, size=70, color="#35618e", opacity=1).encode(
-        x=alt.X("mean:Q", scale=scale), tooltip=["blend", *shown, "n_examples", "n_seeds"]
+        x=alt.X("mean:Q", scale=scale), tooltip=["blend:N", *shown, "n_examples:Q", "n_seeds:Q"]
     )
     return _finish(span + dot)
 
@@ -98,7 +98,7 @@ def leaderboard(frame: pl.DataFrame) -> Drawing:
 def difference(frame: pl.DataFrame) -> Drawing:
     """Return how many samples are added, removed, changed and the same, by source: (change, source, n)."""
     bars = (
-        alt.Chart(frame)
+        alt.Chart(_inline(frame))
         .mark_bar(height=alt.RelativeBandSize(0.72))
         .encode(
             x=alt.X("n:Q", stack="zero", title="distinct samples", axis=alt.Axis(tickCount=8, format=",")),
@@ -108,10 +108,15 @@ def difference(frame: pl.DataFrame) -> Drawing:
                 scale=alt.Scale(domain=list(CHANGES), range=list(CHANGES.values())),
             ),
             order=alt.Order("change:N"),
-            tooltip=["source", "change", alt.Tooltip("n", format=",")],
+            tooltip=["source:N", "change:N", alt.Tooltip("n:Q", format=",")],
         )
     )  # fmt: skip
     return _finish(bars)
+
+
+def _inline(frame: pl.DataFrame) -> Any:  # noqa: ANN401 - altair takes a mapping
+    """Return a frame as data inside the chart: a file that is fetched beside it is lost when the page moves on."""
+    return {"values": frame.to_dicts()}
 
 
 def _names(column: str, sort: str | list[str] = "ascending") -> alt.Y:

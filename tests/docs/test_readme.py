@@ -232,7 +232,8 @@ def test_every_command_is_in_the_readme_and_nothing_else_is():
 
 @pytest.mark.parametrize("usage", usages())
 def test_every_usage_names_a_command_and_options_that_exist(usage):
-    _parse(typer.main.get_command(app), shlex.split(usage)[1:], None)
+    words = shlex.split(usage)[1:]
+    assert usage.startswith(f"blendsmith {_parse(typer.main.get_command(app), words, None)}")
 
 
 def test_a_usage_with_an_unknown_option_or_command_is_noticed():
@@ -242,11 +243,12 @@ def test_a_usage_with_an_unknown_option_or_command_is_noticed():
 
 
 def _parse(command, arguments, parent):
-    """Parse as the command line would, down to the last command, and run nothing."""
+    """Parse as the command line would, down to the last command, run nothing, and return that command's words."""
     context = command.make_context(command.name, list(arguments), parent=parent)
-    if hasattr(command, "commands"):
-        _, inner, rest = command.resolve_command(context, list(arguments))
-        _parse(inner, rest, context)
+    if not hasattr(command, "commands"):
+        return ""
+    name, inner, rest = command.resolve_command(context, list(arguments))
+    return f"{name} {_parse(inner, rest, context)}".strip()
 
 
 def test_every_command_argument_and_option_says_what_it_is():

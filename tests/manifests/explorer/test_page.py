@@ -72,22 +72,22 @@ def shown(page, tab, *words):
 
 
 def drawings(page, n):
-    until(lambda: page.count(".vega-embed canvas, .vega-embed svg.marks") == n, f"{n} drawings")
+    return until(lambda: page.count(".vega-embed canvas, .vega-embed svg.marks") == n, f"{n} drawings")
 
 
 def test_the_overview_tells_the_size_the_leaders_and_what_was_dropped(page, full):
     shown(page, "Overview", "1,750", "of 6 recipes", "closed-book, exact_match", "invented content for a URL")
-    drawings(page, 1)
+    assert drawings(page, 1)
 
 
 def test_the_blends_are_drawn_with_their_facts_and_strata(page):
     shown(page, "Blends", "What each blend is made of", "random-drop-400@2", "Requested and taken", "stratum")
-    drawings(page, 1)
+    assert drawings(page, 1)
 
 
 def test_the_coverage_of_targets_by_blends_and_sources_is_drawn(page):
     shown(page, "Coverage", "What blends reach", "How well the sources cover each target")
-    drawings(page, 2)
+    assert drawings(page, 2)
 
 
 def test_a_condition_filters_the_samples_and_a_bad_one_says_why(page, full):
@@ -112,13 +112,13 @@ def test_the_story_of_a_chosen_sample_is_told(page, full):
         sample = manifest.sql("SELECT sample_id, prompt FROM samples ORDER BY sample_id LIMIT 1 OFFSET 1").row(0)
     page.lacks("What happened to it")
     page.click("button", "why", nth=1)
-    page.sees("What happened to it", sample[0], sample[1])
+    assert page.sees("What happened to it", sample[0], sample[1])
 
 
 def test_two_blends_are_compared_by_rows_make_up_and_results(page):
     shown(page, "Compare", "share of a in b", "Results of their recipes", "minimum detectable")
     assert re.search("helps|hurts|cannot tell", page.text())
-    drawings(page, 2)
+    assert drawings(page, 2)
 
 
 def test_a_query_is_answered_and_a_bad_one_says_why(page):
@@ -127,12 +127,12 @@ def test_a_query_is_answered_and_a_bad_one_says_why(page):
     page.key("a", modifiers=2)
     page.call("Input.insertText", text="SELECT count(*) * 1000 AS thousandfold FROM blends;")
     page.click("button", "Run")
-    page.sees("thousandfold", "18,000")
+    assert page.sees("thousandfold", "18,000")
     page.click(".cm-content")
     page.key("a", modifiers=2)
     page.call("Input.insertText", text="FROM read_csv('/etc/passwd')")
     page.click("button", "Run")
-    page.sees("Permission Error")
+    assert page.sees("Permission Error")
 
 
 def test_the_page_loads_nothing_from_another_machine(page):
