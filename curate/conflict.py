@@ -91,6 +91,7 @@ class Conflict:
         group = number_labels(texts(rows, "prompt", self.system), agree=True)
 
         def watch(done: int) -> None:
+            """Tell how far the search is; raise Interrupted when the user asked to stop."""
             context.progress(done, len(rows))
             if context.stopping():
                 raise Interrupted("stopped during the search for conflicts")

@@ -213,6 +213,7 @@ def errors(
     for metric, at in (("precision", 0), ("recall", 1)):
 
         def statistic(y: NDArray[np.bool_], x: NDArray[np.float64], at: int = at) -> float:
+            """Return precision or recall of flags `x` against labels `y`."""
             return precision_recall_f1(y, x)[at]
 
         told.append(_row(metric, statistic(wrong, flagged), bootstrap_ci(statistic, wrong, flagged, groups, seed, n)))

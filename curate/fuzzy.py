@@ -192,6 +192,7 @@ class Fuzzy:
         key = digest([what | {"floor": floor}, plain["content_id"].to_list()])
 
         def made() -> Pairs:
+            """Return the pairs, found anew."""
             return gathered(self._similar(plain, floor, None), lambda done: self._watch(done, len(rows), context))
 
         found = placed(stored(context.root / CACHE / f"{key}.parquet", made), plain["place"].cast(pl.Int64).to_numpy())

@@ -156,6 +156,7 @@ class _Entries:
     stop: int
 
     def where(self, mask: Mask | Ints) -> _Entries:
+        """Return the entries that a mask or places choose."""
         return _Entries(self.member[mask], self.row[mask], self.left[mask], self.start, self.stop)
 
 

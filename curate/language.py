@@ -40,6 +40,7 @@ def identifier() -> Callable[[str], tuple[str, float]]:
     model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def classify(text: str) -> tuple[str, float]:
+        """Return a text's language and its probability."""
         language, probability = model.classify(text)
         return str(language), float(probability)
 

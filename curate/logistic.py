@@ -88,6 +88,7 @@ def fit(design: Design, labels: NDArray[np.bool_], c: float = 1.0, tolerance: fl
     signs = np.where(labels, 1.0, -1.0)
 
     def objective(x: Floats) -> tuple[float, Floats]:
+        """Return the penalised loss and its gradient at weights and bias `x`."""
         margin = signs * (design.times(x[:-1]) + x[-1])
         loss = c * np.logaddexp(0.0, -margin).sum() + 0.5 * x[:-1] @ x[:-1]
         pull = -c * signs * sigmoid(-margin)

@@ -105,6 +105,7 @@ class Semantic:
         alive = np.ones(len(rows), np.bool_)
 
         def watch(done: int) -> None:
+            """Tell how far the search is; raise Interrupted when the user asked to stop."""
             context.progress(done, len(rows))
             if context.stopping():
                 raise Interrupted("stopped during semantic duplicate removal")

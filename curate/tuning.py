@@ -171,9 +171,11 @@ class _Getter:
         self._state, self._weights, self._half = state, weights, half
 
     def plain(self, name: str) -> Any:  # noqa: ANN401 - a tensor
+        """Return a weight by name, the trained one where there is one."""
         return self._weights[name] if name in self._weights else self._state[name]
 
     def product(self, hidden: Any, at: str) -> Any:  # noqa: ANN401 - tensors
+        """Return the linear layer `at` of hidden states."""
         import torch
         import torch.nn.functional as nn
 
@@ -181,6 +183,7 @@ class _Getter:
         return nn.linear(hidden.to(kind), self.plain(f"{at}weight").to(kind), self.plain(f"{at}bias").to(kind))
 
     def norm(self, hidden: Any, at: str, epsilon: float) -> Any:  # noqa: ANN401 - tensors
+        """Return the layer norm `at` of hidden states."""
         import torch.nn.functional as nn
 
         return nn.layer_norm(
@@ -326,6 +329,7 @@ def _optimiser(weights: Mapping[str, Any], settings: Settings, steps: int) -> tu
     warm = max(1.0, _WARM * steps)
 
     def share(step: int) -> float:
+        """Return the share of the peak rate at a step: a rise, then a fall to 0."""
         return min((step + 1) / warm, (steps - step) / max(1.0, steps - warm))
 
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, share)

@@ -125,6 +125,7 @@ def quality_frame(found: Mapping[str, Any]) -> pl.DataFrame:
     rows: list[tuple[str, Any, Any, Any, int, str | None]] = []
 
     def add(metric: str, item: Mapping[str, Any], n: int, note: str | None = None) -> None:
+        """Add a row for one number."""
         rows.append((metric, item["value"], item.get("low"), item.get("high"), n, note))
 
     scored = found["n_scored"]

@@ -11,6 +11,7 @@ def attributes(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a module `__getattr__` for `package`; `where` maps each public name to its module."""
 
     def get(name: str) -> Any:  # noqa: ANN401 - module attributes
+        """Return a public name of the package, importing its module; raise AttributeError for any other."""
         if name in where:
             return getattr(import_module(where[name]), name)
         msg = f"module {package!r} has no attribute {name!r}"

@@ -67,6 +67,7 @@ class Dsir(recipe.Recipe):
         level = float(held.sum()) / max(1, len(generalist)) if self.level_lengths else None
 
         def ranks(rows: pl.DataFrame, uniform: Keys) -> Ranked:
+            """Return which rows have words, and keys by their importance weights."""
             sums, sizes = hashing.sums(self._text(rows), ratios)
             there = sizes > 0
             weights = sums[there] / UNIT

@@ -49,6 +49,7 @@ class Facility(embedded.Embedded):
         """Return the blend of `seed`; `earlier` is not used."""
 
         def ranks(rows: pl.DataFrame, uniform: Keys) -> Ranked:
+            """Return which rows have a score, if one is asked for, and keys in greedy's order."""
             there, worth = embedded.everyone(rows)
             if self.score is not None:
                 there, places = Scores(self.name, self.score, self.unscored).places(rows, lowest=self.lowest)

@@ -57,6 +57,7 @@ class Nearest(embedded.Embedded):
         sought = embedded.grid(pool, self, target)
 
         def ranks(rows: pl.DataFrame, uniform: Keys) -> Ranked:
+            """Return which rows an example names, and keys by turn or by votes."""
             there = embedded.line(rows, uniform)
             found = near(sought, embedded.grid(pool, self, rows)[there], self.neighbours)
             place = np.full(rows.height, np.iinfo(np.int64).max, dtype=np.uint64)

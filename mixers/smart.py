@@ -45,6 +45,7 @@ class Smart(embedded.Embedded):
         weights = dict(zip(names, embedded.shares(np.maximum(gains, 1).astype(np.float64)), strict=True))
 
         def ranks(rows: pl.DataFrame, uniform: Keys) -> Ranked:
+            """Return every row, with keys in greedy's order."""
             there, worth = embedded.everyone(rows)
             return there, embedded.ranked(pool, self, rows, uniform, worth)
 

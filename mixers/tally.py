@@ -143,6 +143,7 @@ class Purse:
         whole = ahead[start + held] - ahead[start]
 
         def cost(rows: Ints) -> int:
+            """Return the tokens of so many rows of each stratum, repeats counted."""
             often, rest = np.divmod(rows, np.maximum(counts, 1))
             return int((often * whole + ahead[start + rest] - ahead[start]).sum())
 

@@ -28,6 +28,7 @@ def summed(model: Any, inputs: dict[str, Any], where: Any, targets: Any, weights
         return _loss(logits_at(model, inputs, where), targets, weights)
 
     def part(states: Any, wanted: Any, weight: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return the loss of a slice of the positions."""
         return _loss(head(states), wanted, weight)
 
     total = hidden.new_zeros((), dtype=weights.dtype)

@@ -39,6 +39,7 @@ class Full(Hyperparameters):
         job = Job(self, rows, base, seed, out, context, tags or {})
 
         def prepare() -> Any:  # noqa: ANN401 - a model
+            """Return the base, every weight of it to be trained."""
             loaded = load_model(base, best_device(), dtype="float32")
             return dressed(loaded, recompute=self.recompute, compiled=self.compile)
 

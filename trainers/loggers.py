@@ -24,6 +24,7 @@ def opened(kinds: Sequence[str], folder: Path, facts: Mapping[str, Any], stack: 
     writes = [stack.enter_context(LOGGERS.load(kind)(name, folder, facts)) for kind in kinds]
 
     def write(step: int, figures: Mapping[str, float]) -> None:
+        """Tell the figures of a step."""
         for each in writes:
             each(step, figures)
 
@@ -37,6 +38,7 @@ def tensorboard(name: str, folder: Path, facts: Mapping[str, Any]) -> Iterator[W
     writer = with_events.SummaryWriter(str(folder / "tensorboard"))
 
     def write(step: int, figures: Mapping[str, float]) -> None:
+        """Tell the figures of a step."""
         for figure, value in figures.items():
             writer.add_scalar(figure, value, step)
 

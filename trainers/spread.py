@@ -133,10 +133,12 @@ def needed(found: Spread) -> tuple[int | None, int | None]:
         return None, None
 
     def more_seeds(n: int) -> Spread:
+        """Return the spread with `n` seeds, all else as it is."""
         grown = found.freedom * (n - 1) / (found.n_seeds - 1) if found.n_seeds > 1 else found.freedom
         return replace(found, n_seeds=n, freedom=grown)
 
     def more_examples(n: int) -> Spread:
+        """Return the spread with `n` examples, all else as it is."""
         share = found.n_examples / n
         clusters = max(2, round(found.n_clusters / share))
         return replace(found, n_examples=n, n_clusters=clusters, examples=found.examples * share)
@@ -155,6 +157,7 @@ def _least(grown: Callable[[int], Spread], low: int, most: int) -> int | None:
     """Return the least number from `low` to `most` at which the mean is detectable, by bisection."""
 
     def enough(n: int) -> bool:
+        """Return whether the mean is detectable with `n`."""
         found = grown(n)
         seeds = found.seeds / found.n_seeds
         error = math.sqrt(seeds + found.examples)

@@ -46,6 +46,7 @@ def detectable(limit: float, power: float, mixture: Mixture) -> float:
     grids = [(weight, _error_grid(freedom)) for weight, freedom in mixture]
 
     def missed(effect: float) -> float:
+        """Return by how much, relative to `power`, an effect is found too seldom."""
         found = math.fsum(
             weight * share * _normal(effect - limit * error) for weight, grid in grids for error, share in grid
         )

@@ -194,6 +194,7 @@ def _reporter(path: Path) -> Callable[[int, int], None]:
     last = [0.0]
 
     def show(step: int, steps: int) -> None:
+        """Write how far the run is, unless it was written just before."""
         now = time.monotonic()
         if now - last[0] >= _EVERY or step == steps:
             last[0] = now

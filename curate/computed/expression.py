@@ -84,20 +84,24 @@ class _Parser:
         self.tokens, self.unknown, self.at, self.depth = tokens, unknown, 0, 0
 
     def whole(self) -> Linear:
+        """Return the value of all tokens; raise Unreadable when some are left over."""
         value = self.total()
         if self.at != len(self.tokens):
             raise Unreadable("left over")
         return value
 
     def peek(self) -> str:
+        """Return the next token, empty at the end."""
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
     def take(self) -> str:
+        """Return the next token and go on to the one after it."""
         piece = self.peek()
         self.at += 1
         return piece
 
     def total(self) -> Linear:
+        """Return a sum of products."""
         value = self.product(first=True)
         while self.peek() in ("+", "-"):
             sign = 1 if self.take() == "+" else -1
@@ -106,6 +110,7 @@ class _Parser:
         return value
 
     def product(self, *, first: bool = False) -> Linear:
+        """Return a product of powers; a sign may stand before the first."""
         negative = first and self.peek() == "-"
         if negative:
             self.take()
@@ -126,6 +131,7 @@ class _Parser:
                 return Linear(-value.a, -value.b) if negative else value
 
     def signed(self) -> Linear:
+        """Return a power, with or without a minus."""
         if self.peek() == "-":
             self.take()
             value = self.power()
@@ -133,6 +139,7 @@ class _Parser:
         return self.power()
 
     def power(self) -> Linear:
+        """Return an atom with its factorials and its exponent."""
         base = self.atom()
         while self.peek() == "!":
             self.take()
@@ -144,6 +151,7 @@ class _Parser:
         return _plain(powered(_constant(base), _constant(exponent)))
 
     def atom(self) -> Linear:
+        """Return a number, the unknown, a root, or what is in brackets."""
         piece = self.take()
         if piece == "(":
             return self.bracket()
@@ -156,6 +164,7 @@ class _Parser:
         return _plain(Fraction(piece.replace(",", "")))
 
     def bracket(self) -> Linear:
+        """Return what is in the brackets just opened; raise Unreadable when they nest too deep or stay open."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise Unreadable("too many brackets")

@@ -181,6 +181,7 @@ class OpenAISession:
         labels, reading = self._labels(menu), self._reading
 
         def read(body: Mapping[str, Any]) -> dict[str, Any]:
+            """Return what a reply's body says of the menu's labels."""
             return {"probabilities": read_probabilities(body, labels)}
 
         return self._all(calls, _Question(lambda _: reading, read, read))
@@ -194,6 +195,7 @@ class OpenAISession:
             common["stop"] = list(how.stop)
 
         def asking(prompt: str) -> dict[str, Any]:
+            """Return the fields of a request for this prompt."""
             return {**common, "seed": seed_of(how, prompt)} if how.temperature > 0.0 else common
 
         return self._all(calls, _Question(asking, _texts, lambda body: {"texts": read_texts(body, how)}))

@@ -59,6 +59,7 @@ def first_tokens(tokenizer: Any, tail: str, labels: Sequence[str]) -> tuple[int,
     """Return the id of the first token that each label adds after `tail`; refuse labels that share it or merge."""
 
     def encode(text: str) -> list[int]:
+        """Return a text's token ids, without those that a model adds."""
         found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
 

@@ -79,6 +79,7 @@ def groups_of(lessons: Sequence[Lesson]) -> Ints:
     parent = list(range(len(lessons)))
 
     def root(i: int) -> int:
+        """Return the first lesson of the group that lesson `i` is in."""
         while parent[i] != i:
             parent[i] = parent[parent[i]]
             i = parent[i]

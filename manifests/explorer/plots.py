@@ -36,7 +36,7 @@ def composition(frame: pl.DataFrame) -> Drawing:
             ),
             y=_names("blend"),
             color=colour,
-            tooltip=["blend:N", "source:N", alt.Tooltip("n_rows:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+            tooltip=["blend:N", "source:N", alt.Tooltip("n_rows:Q", format=",d"), alt.Tooltip("share:Q", format=".1%")],
         )
     )
     return _finish(bars)
@@ -101,14 +101,14 @@ def difference(frame: pl.DataFrame) -> Drawing:
         alt.Chart(_inline(frame))
         .mark_bar(height=alt.RelativeBandSize(0.72))
         .encode(
-            x=alt.X("n:Q", stack="zero", title="distinct samples", axis=alt.Axis(tickCount=8, format=",")),
+            x=alt.X("n:Q", stack="zero", title="distinct samples", axis=alt.Axis(tickCount=8, format=",d")),
             y=_names("source"),
             color=alt.Color(
                 "change:N", title=None, legend=alt.Legend(orient="top"),
                 scale=alt.Scale(domain=list(CHANGES), range=list(CHANGES.values())),
             ),
             order=alt.Order("change:N"),
-            tooltip=["source:N", "change:N", alt.Tooltip("n:Q", format=",")],
+            tooltip=["source:N", "change:N", alt.Tooltip("n:Q", format=",d")],
         )
     )  # fmt: skip
     return _finish(bars)

@@ -72,14 +72,17 @@ class _Published:
         self._manifest = manifest
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pl.DataFrame:
+        """Return the rows of a query over the published copy, which must be there."""
         assert self._manifest is not None  # noqa: S101 - only asked for stages found in the manifest
         return self._manifest.sql(sql, parameters)
 
     @property
     def there(self) -> bool:
+        """Whether there is a manifest."""
         return self._manifest is not None
 
     def keys(self) -> dict[str, str]:
+        """Return the key of every stage that the manifest holds."""
         if self._manifest is None:
             return {}
         return dict(self._manifest.sql("SELECT stage, key FROM stages").iter_rows())
@@ -104,6 +107,7 @@ class _Planner:
         self.drawn: dict[str, Blend] = {}
 
     def plan(self) -> Plan:
+        """Return the rows of the plan, data stages first."""
         data = data_stages(self.job, labels.digest_for(self.state if self.state.there else None, self.job.curate))
         found = [self._data_row(stage) for stage in data]
         if self.job.train is not None:

@@ -138,6 +138,7 @@ def reporter() -> Reporter:
 
 def _line(stream: TextIO) -> Callable[[str], object]:
     def write(text: str) -> None:
+        """Write a line at once."""
         stream.write(text + "\n")
         stream.flush()
 

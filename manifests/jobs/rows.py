@@ -131,6 +131,7 @@ def vectors(context: Context) -> Callable[[str, pl.DataFrame], NDArray[np.float3
     """
 
     def found(encoder: str, samples: pl.DataFrame) -> NDArray[np.float32]:
+        """Return the vectors of the samples' prompts."""
         from curate.embed import encode
 
         return encode(samples["prompt"].to_list(), samples["content_id"].to_list(), encoder, cache(context), context)

@@ -92,6 +92,7 @@ class _Runner:
 
     @property
     def context(self) -> Context:
+        """What the components of this run may use of their surroundings."""
         return Context(
             self.job.manifest,
             self.workers,
@@ -163,6 +164,7 @@ class _Runner:
         texts = rows.texts(self.store, stage.component.sources)
 
         def work() -> dict[str, pl.DataFrame]:
+            """Make the base model in a worker."""
             future = self.pool.submit(make_base, describe(stage.component), texts, out, self.pool.stop)
             self.pool.gather({future: stage}, self.context, _raise)
             return {}
@@ -175,6 +177,7 @@ class _Runner:
         base = training.base_path(self.job, self.planned, self.job.manifest)
 
         def start(stages: Sequence[Stage]) -> list[Future[Any]]:
+            """Hand the stages to a worker and return a future for each."""
             asked = [training.request(self.job, self.store, stage, base, self.pool.stop) for stage in stages]
             return [self.pool.submit(fit, asked[0])] if len(asked) == 1 else self.pool.share(fit_together, asked)
 
@@ -191,6 +194,7 @@ class _Runner:
         base = training.base_path(self.job, self.planned, self.job.manifest)
 
         def start(stages: Sequence[Stage]) -> list[Future[Any]]:
+            """Hand the stages to a worker and return a future for each."""
             asked = [training.request(self.job, self.store, stage, base, self.pool.stop) for stage in stages]
             return [self.pool.submit(measure, one) for one in asked]
 
@@ -215,6 +219,7 @@ class _Runner:
         begun = time.monotonic()
 
         def each(stage: Stage, result: Any) -> None:  # noqa: ANN401 - a worker's result or error
+            """Commit what a stage came to, or that its run failed."""
             if isinstance(result, Interrupted):
                 return
             if isinstance(result, BlendsmithError) and stage.kind == "train":
@@ -302,6 +307,7 @@ def _stopping() -> Iterator[Callable[[], bool]]:
         return
 
     def ask(number: int, frame: Any) -> None:  # noqa: ANN401 - signal's frame
+        """Remember the first signal; the second one ends the process."""
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()

@@ -64,6 +64,7 @@ class _Builder:
     stages: list[Stage]
 
     def add(self, name: str, component: Any, inputs: Iterable[str], *, seed: int = 0, parent: str = "") -> Stage:  # noqa: ANN401 - any component
+        """Add a stage, its key made of its spec and the keys of its inputs, and return it."""
         kind = name.split(":", 1)[0]
         plain = vars(component) if is_dataclass(component) else component
         spec = {**(spec_of(component) if hasattr(component, "kind") else {"value": plain}), "seed": seed}

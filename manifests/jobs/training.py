@@ -118,6 +118,7 @@ class Workers:
             future.set_running_or_notify_cancel()
 
         def deal(whole: Future[Any]) -> None:
+            """Give each part its own result, or the error that all share."""
             if whole.cancelled():
                 return
             error = whole.exception()

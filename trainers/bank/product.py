@@ -49,6 +49,7 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
         chosen: Any,  # noqa: ANN401 - a tensor
         inplace: bool,
     ) -> Any:  # noqa: ANN401 - a tensor
+        """Return the sum and keep what the backward pass needs."""
         down, up = (part.detach().index_select(0, chosen).to(result.dtype) for part in (pair.down, pair.up))
         rows = x.reshape(len(chosen), -1, x.shape[-1]).to(result.dtype)
         product = _one_by_one if _thin(rows, down) else torch.bmm
@@ -70,6 +71,7 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:  # noqa: ANN401 - autograd's context, tensors
+        """Add the matrices' gradients to those held, and return those of `result` and `x`."""
         rows, narrow, down, up = ctx.saved_tensors
         pair: Pair = ctx.pair
         exact = _exact(pair.scale)

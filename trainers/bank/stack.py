@@ -220,6 +220,7 @@ def renewable(model: Any) -> bool:  # noqa: ANN401 - a PEFT model
     import torch
 
     def odd(module: Any) -> bool:  # noqa: ANN401 - a module
+        """Return whether a module draws random numbers or is compiled."""
         drawing = isinstance(module, torch.nn.Dropout) and module.p > 0
         compiled = getattr(module, "_compiled_call_impl", None) is not None
         return drawing or compiled or bool(getattr(module, "attention_dropout", 0))

@@ -108,6 +108,7 @@ def _fourth(word: str) -> str:
     """Step 4: the last suffix of a long word; ion only after s or t."""
 
     def removable(rest: str) -> bool:
+        """Return whether the last suffix may be taken from a word of which `rest` stays."""
         return _measure(rest) > 1 and (not word.endswith("ion") or rest[-1] in "st")
 
     return _ruled(word, _STEP4, removable)
