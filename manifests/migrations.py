@@ -38,6 +38,24 @@ MIGRATIONS: Final[Mapping[int, str]] = {
             stage VARCHAR NOT NULL, run VARCHAR NOT NULL, step BIGINT NOT NULL, loss DOUBLE NOT NULL,
             CHECK (step >= 0 AND isfinite(loss))
         )""",
+    5: """ALTER TABLE store.samples ADD COLUMN sample_no UINTEGER;
+        UPDATE store.samples SET sample_no = n.sample_no FROM (
+            SELECT rowid AS place, row_number() OVER (ORDER BY rowid) - 1 AS sample_no FROM store.samples
+        ) n WHERE samples.rowid = n.place;
+        CREATE TABLE store.reasons (stage VARCHAR NOT NULL, reason_no UINTEGER NOT NULL, reason VARCHAR NOT NULL);
+        INSERT INTO store.reasons SELECT stage, row_number() OVER (ORDER BY stage, reason) - 1, reason
+            FROM (SELECT DISTINCT stage, reason FROM store.members);
+        ALTER TABLE store.members RENAME TO members_of_4;
+        CREATE TABLE store.members (
+            stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, position BIGINT NOT NULL, sample_no UINTEGER NOT NULL,
+            role VARCHAR NOT NULL, weight DOUBLE NOT NULL, repeats INTEGER NOT NULL, reason_no UINTEGER NOT NULL,
+            CHECK (role IN ('generalist', 'specialist')), CHECK (isfinite(weight) AND weight > 0 AND repeats > 0)
+        );
+        INSERT INTO store.members
+            SELECT m.stage, m.blend, m.position, s.sample_no, m.role, m.weight, m.repeats, r.reason_no
+            FROM store.members_of_4 m LEFT JOIN store.samples s USING (sample_id)
+            LEFT JOIN store.reasons r ON r.stage = m.stage AND r.reason = m.reason ORDER BY m.rowid;
+        DROP TABLE store.members_of_4""",
 }
 """version -> SQL that turns the tables of version - 1 into its own; views, macros and comments are then made anew."""
 _VIEWS: Final = "CREATE OR REPLACE VIEW "

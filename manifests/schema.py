@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Version of the manifest's tables; `migrations.py` holds the steps from each earlier one."""
 
 Schema = Mapping[str, type[pl.DataType] | pl.DataType]

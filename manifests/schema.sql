@@ -20,7 +20,7 @@ CREATE TABLE store.samples (
     stage VARCHAR NOT NULL, sample_id VARCHAR NOT NULL, content_id VARCHAR NOT NULL, k64 UBIGINT NOT NULL,
     source VARCHAR NOT NULL, role VARCHAR NOT NULL, task VARCHAR, prompt VARCHAR NOT NULL, response VARCHAR NOT NULL,
     system VARCHAR, messages VARCHAR NOT NULL, n_turns INTEGER NOT NULL, n_chars INTEGER NOT NULL,
-    n_tokens INTEGER NOT NULL, licence VARCHAR NOT NULL, meta VARCHAR NOT NULL,
+    n_tokens INTEGER NOT NULL, licence VARCHAR NOT NULL, meta VARCHAR NOT NULL, sample_no UINTEGER,
     CHECK (length(sample_id) = 32 AND length(content_id) = 32),
     CHECK (role IN ('generalist', 'specialist', 'eval', 'knowledge')),
     CHECK (n_turns > 0 AND n_chars >= 0 AND n_tokens > 0)
@@ -71,10 +71,11 @@ CREATE TABLE store.blends (
     n_tokens BIGINT NOT NULL, created_at TIMESTAMP NOT NULL, CHECK (n_rows >= n_samples AND n_samples >= 0)
 );
 CREATE TABLE store.members (
-    stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, position BIGINT NOT NULL, sample_id VARCHAR NOT NULL,
-    role VARCHAR NOT NULL, weight DOUBLE NOT NULL, repeats INTEGER NOT NULL, reason VARCHAR NOT NULL,
+    stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, position BIGINT NOT NULL, sample_no UINTEGER NOT NULL,
+    role VARCHAR NOT NULL, weight DOUBLE NOT NULL, repeats INTEGER NOT NULL, reason_no UINTEGER NOT NULL,
     CHECK (role IN ('generalist', 'specialist')), CHECK (isfinite(weight) AND weight > 0 AND repeats > 0)
 );
+CREATE TABLE store.reasons (stage VARCHAR NOT NULL, reason_no UINTEGER NOT NULL, reason VARCHAR NOT NULL);
 CREATE TABLE store.strata (
     stage VARCHAR NOT NULL, blend VARCHAR NOT NULL, stratum VARCHAR NOT NULL, available BIGINT NOT NULL,
     requested DOUBLE NOT NULL, taken BIGINT NOT NULL, repeats INTEGER NOT NULL, limited_by VARCHAR, samples BIGINT,
@@ -141,11 +142,12 @@ CREATE OR REPLACE VIEW cells AS SELECT sample_id, space, cell FROM store.cells;
 CREATE OR REPLACE VIEW blends AS
     SELECT blend, content_id, recipe, seed, n_rows, n_samples, n_tokens, created_at, recipe_name FROM store.blends;
 CREATE OR REPLACE VIEW blend_members AS
-    SELECT blend, position, sample_id, role, weight, repeats, reason FROM store.members;
+    SELECT m.blend, m.position, s.sample_id, m.role, m.weight, m.repeats, r.reason
+    FROM store.members m JOIN store.samples s USING (sample_no) JOIN store.reasons r USING (reason_no);
 CREATE OR REPLACE VIEW composition AS
     SELECT m.blend, s.source, m.role, s.task, sum(m.repeats)::BIGINT AS n_rows,
         sum(m.repeats) / sum(sum(m.repeats)) OVER (PARTITION BY m.blend) AS share
-    FROM store.members m JOIN store.samples s USING (sample_id) GROUP BY m.blend, s.source, m.role, s.task;
+    FROM store.members m JOIN store.samples s USING (sample_no) GROUP BY m.blend, s.source, m.role, s.task;
 CREATE OR REPLACE VIEW strata AS
     SELECT blend, stratum, available, requested, taken, repeats, limited_by, samples, error_mass, note FROM store.strata;
 CREATE OR REPLACE VIEW runs AS
@@ -212,8 +214,8 @@ CREATE OR REPLACE VIEW blend_facts AS
             coalesce(sum(m.repeats) FILTER (WHERE o.non_commercial), 0) AS n_non_commercial,
             sum(j.p_error * m.weight * m.repeats) FILTER (WHERE m.role = 'generalist') AS error_mass,
             coalesce(sum(m.repeats) FILTER (WHERE m.role = 'generalist' AND j.p_error IS NULL), 0) AS n_unjudged
-        FROM blend_members m JOIN store.samples s USING (sample_id) JOIN sources o ON o.source = s.source
-        LEFT JOIN judged j ON j.sample_id = m.sample_id GROUP BY m.blend
+        FROM store.members m JOIN store.samples s USING (sample_no) JOIN sources o ON o.source = s.source
+        LEFT JOIN judged j ON j.sample_id = s.sample_id GROUP BY m.blend
     ) f USING (blend);
 CREATE OR REPLACE VIEW blend_overlap AS
     SELECT a.blend AS blend_a, b.blend AS blend_b, coalesce(n.n_both, 0) AS n_both,
@@ -222,7 +224,7 @@ CREATE OR REPLACE VIEW blend_overlap AS
         coalesce(n.n_both, 0) / nullif(b.n_samples, 0) AS share_of_b
     FROM blends a JOIN blends b ON a.blend < b.blend LEFT JOIN (
         SELECT x.blend AS blend_a, y.blend AS blend_b, count(*) AS n_both
-        FROM store.members x JOIN store.members y USING (sample_id) WHERE x.blend < y.blend GROUP BY ALL
+        FROM store.members x JOIN store.members y USING (sample_no) WHERE x.blend < y.blend GROUP BY ALL
     ) n ON n.blend_a = a.blend AND n.blend_b = b.blend;
 CREATE OR REPLACE VIEW cell_weights AS
     WITH held AS (
@@ -249,34 +251,39 @@ CREATE OR REPLACE VIEW blend_coverage AS
         SELECT c.space, s.source AS target, c.cell, count(*) AS n FROM store.cells c JOIN store.samples s USING (sample_id)
         WHERE s.role IN ('specialist', 'eval') GROUP BY ALL
     ) w LEFT JOIN (
-        SELECT DISTINCT m.blend, c.space, c.cell FROM store.members m JOIN store.cells c USING (sample_id)
+        SELECT DISTINCT m.blend, c.space, c.cell FROM blend_members m JOIN store.cells c USING (sample_id)
         WHERE m.role = 'generalist'
     ) h ON h.blend = b.blend AND h.space = w.space AND h.cell = w.cell
     GROUP BY b.blend, w.space, w.target;
 
 CREATE OR REPLACE MACRO blend(name) AS TABLE
-    SELECT m.blend, m.position, m.sample_id, m.role, m.weight, m.repeats, m.reason, s.source, s.task, s.prompt,
+    SELECT m.blend, m.position, s.sample_id, m.role, m.weight, m.repeats, r.reason, s.source, s.task, s.prompt,
         s.response, s.messages, s.licence
-    FROM blend_members m JOIN samples s USING (sample_id)
+    FROM store.members m JOIN store.samples s USING (sample_no) JOIN store.reasons r USING (reason_no)
     WHERE m.blend = name OR split_part(m.blend, '@', 1) = name ORDER BY m.blend, m.position;
 CREATE OR REPLACE MACRO blend_diff(a, b) AS TABLE
-    SELECT coalesce(x.sample_id, y.sample_id) AS sample_id,
-        CASE WHEN x.sample_id IS NULL THEN 'added' WHEN y.sample_id IS NULL THEN 'removed'
+    SELECT s.sample_id,
+        CASE WHEN x.sample_no IS NULL THEN 'added' WHEN y.sample_no IS NULL THEN 'removed'
             WHEN x.repeats <> y.repeats OR x.weight <> y.weight THEN 'changed' ELSE 'same' END AS change,
         x.repeats AS repeats_a, y.repeats AS repeats_b, x.weight AS weight_a, y.weight AS weight_b
-    FROM (SELECT * FROM blend_members WHERE blend = a) x FULL JOIN (SELECT * FROM blend_members WHERE blend = b) y
-    USING (sample_id) ORDER BY change, sample_id;
+    FROM (SELECT * FROM store.members WHERE blend = a) x
+    FULL JOIN (SELECT * FROM store.members WHERE blend = b) y USING (sample_no)
+    JOIN store.samples s USING (sample_no);
 CREATE OR REPLACE MACRO why(id) AS TABLE
-    SELECT s.sample_id, w.what, w.name, w.detail, w.value FROM samples s JOIN (
-        SELECT sample_id, 1 AS rank, 'source' AS what, source AS name, role AS detail, NULL::DOUBLE AS value FROM samples
+    WITH found AS (SELECT sample_id, sample_no, source, role FROM store.samples WHERE starts_with(sample_id, id))
+    SELECT sample_id, what, name, detail, value FROM (
+        SELECT sample_id, 1 AS rank, 'source' AS what, source AS name, role AS detail, NULL::DOUBLE AS value FROM found
         UNION ALL
         SELECT sample_id, 2, CASE WHEN kept THEN 'kept' ELSE 'dropped' END, step,
-            concat_ws(': ', concat_ws(', witness ', reason, witness_id), detail), similarity FROM decisions
+            concat_ws(': ', concat_ws(', witness ', reason, witness_id), detail), similarity
+        FROM decisions SEMI JOIN found USING (sample_id)
         UNION ALL
-        SELECT sample_id, 3, 'score', scorer, concat_ws(': ', status, why), value FROM scores
+        SELECT sample_id, 3, 'score', scorer, concat_ws(': ', status, why), value
+        FROM scores SEMI JOIN found USING (sample_id)
         UNION ALL
-        SELECT sample_id, 4, 'blend', blend, reason, weight * repeats FROM blend_members
-    ) w USING (sample_id) WHERE starts_with(s.sample_id, id) ORDER BY s.sample_id, w.rank, w.name;
+        SELECT f.sample_id, 4, 'blend', m.blend, r.reason, m.weight * m.repeats
+        FROM store.members m JOIN found f USING (sample_no) JOIN store.reasons r USING (reason_no)
+    ) ORDER BY sample_id, rank, name;
 CREATE OR REPLACE MACRO compare(a, b) AS TABLE
     SELECT task, metric, blend_a, blend_b, difference, ci_low, ci_high, p_value, verdict, minimum_detectable
     FROM comparisons WHERE blend_a = a AND blend_b = b
@@ -298,15 +305,17 @@ CREATE OR REPLACE MACRO coverage_of(name) AS TABLE
     LEFT JOIN held h ON h.blend = b.blend AND h.space = w.space AND h.cell = w.cell
     GROUP BY b.blend, w.space, w.target ORDER BY b.blend, w.target;
 CREATE OR REPLACE MACRO lineage(name) AS TABLE
-    WITH held AS (FROM blend_members m WHERE m.blend = name OR split_part(m.blend, '@', 1) = name),
-    passed AS (
+    WITH held AS (
+        SELECT m.*, s.sample_id, s.source, s.licence FROM store.members m JOIN store.samples s USING (sample_no)
+        WHERE m.blend = name OR split_part(m.blend, '@', 1) = name
+    ), passed AS (
         SELECT sample_id, string_agg(step, ', ' ORDER BY try_cast(split_part(step, '-', 1) AS INTEGER), step) AS steps,
             string_agg(concat_ws(': ', step, reason), '; ' ORDER BY step) FILTER (WHERE reason IS NOT NULL) AS remarks
         FROM decisions WHERE kept AND sample_id IN (SELECT sample_id FROM held) GROUP BY sample_id
     )
-    SELECT h.blend, h.position, h.sample_id, s.source, o.uri, o.revision, o.sha256, s.licence, p.steps, p.remarks,
-        j.judge, j.p_error, h.role, h.reason, h.weight, h.repeats
-    FROM held h JOIN samples s ON s.sample_id = h.sample_id JOIN sources o ON o.source = s.source
+    SELECT h.blend, h.position, h.sample_id, h.source, o.uri, o.revision, o.sha256, h.licence, p.steps, p.remarks,
+        j.judge, j.p_error, h.role, r.reason, h.weight, h.repeats
+    FROM held h JOIN sources o ON o.source = h.source JOIN store.reasons r USING (reason_no)
     LEFT JOIN passed p ON p.sample_id = h.sample_id LEFT JOIN judged j ON j.sample_id = h.sample_id
     ORDER BY h.blend, h.position;
 

@@ -174,7 +174,7 @@ def blend_of(state: State, ref: str) -> Blend:
 
     head = state.query("SELECT recipe_name, recipe, seed FROM store.blends WHERE blend = ?", [ref]).row(0)
     members = state.query(
-        f"SELECT {', '.join(schema.MEMBERS)} FROM store.members WHERE blend = ? ORDER BY position",  # noqa: S608
+        f"SELECT {', '.join(schema.MEMBERS)} FROM blend_members WHERE blend = ? ORDER BY position",  # noqa: S608
         [ref],
     )
     strata = state.query(
@@ -192,8 +192,8 @@ def training_rows(state: State, ref: str) -> tuple[Row, ...]:
     from trainers.trainer import Row
 
     frame = state.query(
-        "SELECT m.sample_id, m.weight, m.repeats, s.messages, m.role, b.recipe FROM store.members m"
-        " JOIN store.blends b USING (blend) JOIN store.samples s USING (sample_id) WHERE m.blend = ?"
+        "SELECT s.sample_id, m.weight, m.repeats, s.messages, m.role, b.recipe FROM store.members m"
+        " JOIN store.blends b USING (blend) JOIN store.samples s USING (sample_no) WHERE m.blend = ?"
         " ORDER BY m.position",
         [ref],
     )

@@ -70,7 +70,7 @@ def check_contamination(job: Job, store: Store, context: Context) -> None:
     own = [entry for entry in job.curate if isinstance(entry, Decontaminate)]
     check = own[0] if own else Decontaminate()
     members = store.query(
-        "SELECT DISTINCT sample_id FROM store.members UNION SELECT sample_id FROM store.samples WHERE source = ?",
+        "SELECT DISTINCT sample_id FROM blend_members UNION SELECT sample_id FROM store.samples WHERE source = ?",
         [held_out_source(job.train)],
     )
     samples = rows.kept(store, ("generalist", "specialist", "knowledge")).join(members, on="sample_id", how="semi")

@@ -8,7 +8,7 @@ from typing import Final
 import duckdb
 
 from manifests import migrations, schema
-from manifests.store import LAWS
+from manifests.laws import LAWS
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "MANIFEST.md"
 HEAD: Final = """\

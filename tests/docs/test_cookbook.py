@@ -95,7 +95,7 @@ def _more(store):
 def _witnessed(store):
     """Return the decisions of a step that drops five rows which no blend holds, for rows that one does."""
     alive = store.query(
-        "SELECT sample_id, source, sample_id IN (SELECT sample_id FROM store.members) AS used FROM store.samples"
+        "SELECT sample_id, source, sample_id IN (SELECT sample_id FROM blend_members) AS used FROM store.samples"
         " WHERE sample_id NOT IN (SELECT sample_id FROM store.decisions WHERE NOT kept) ORDER BY ALL"
     )
     gone = alive.filter(~pl.col("used") & (pl.col("source") == "chat-pool"))["sample_id"].head(5).implode()
@@ -335,14 +335,15 @@ def test_steps_beyond_the_ninth_follow_the_ninth(empty):
     sample = ["0" * 32, "0" * 32]
     empty.execute(
         "INSERT INTO store.samples VALUES"
-        " ('r', ?, ?, 1, 's', 'generalist', NULL, 'p', 'r', NULL, '[]', 2, 9, 3, 'MIT', '{}')",
+        " ('r', ?, ?, 1, 's', 'generalist', NULL, 'p', 'r', NULL, '[]', 2, 9, 3, 'MIT', '{}', 0)",
         sample,
     )
     for step in ("10-rules", "9-exact", "2-length"):
         empty.execute(
             "INSERT INTO store.decisions VALUES ('x', ?, ?, 's', true, NULL, NULL, NULL, NULL)", [step, sample[0]]
         )
-    empty.execute("INSERT INTO store.members VALUES ('mix', 'a@0', 0, ?, 'generalist', 1, 1, 'drawn')", [sample[0]])
+    empty.execute("INSERT INTO store.members VALUES ('mix', 'a@0', 0, 0, 'generalist', 1, 1, 0)")
+    empty.execute("INSERT INTO store.reasons VALUES ('mix', 0, 'drawn')")
     found = empty.execute("SELECT steps FROM lineage('a')").fetchall()
     empty.execute("ROLLBACK")
     assert found == [("2-length, 9-exact, 10-rules",)]

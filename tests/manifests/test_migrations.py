@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 import zstandard
 
 from manifests import migrations, schema
-from manifests.store import FILE, Manifest, Store
+from manifests.store import FILE, Manifest, StageRecord, Store
 
 VERSIONS = sorted(
     Path(__file__).with_name("versions").glob("*.duckdb.zst"), key=lambda file: int(file.name.split(".")[0])
@@ -46,23 +49,74 @@ def test_a_reader_opens_an_old_manifest_as_it_is(old):
         assert manifest.verify()["ok"].all()
 
 
-def test_a_migrated_manifest_has_the_shape_of_a_new_one_and_all_its_rows(old):
-    with Manifest(old) as manifest:
-        before = manifest.sql("SELECT * FROM decisions ORDER BY ALL")
+def views(root: Path) -> dict[str, pl.DataFrame]:
+    """Return the rows of every view, in an order of their own, and of the macros about blends and samples."""
+    with Manifest(root) as manifest:
+        names = manifest.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal")["view_name"].to_list()
+        some = manifest.sql("SELECT max(sample_id) FROM samples WHERE kept AND role = 'specialist'").item()
+        asked = {name: f"FROM {name}" for name in names} | {
+            "blend": "FROM blend('all-rows-400')",
+            "blend_diff": "FROM blend_diff('all-rows-400@0', 'filtered-400@0')",
+            "why": f"FROM why('{some}')",
+        }
+        return {name: manifest.sql(f"SELECT * FROM ({query}) ORDER BY ALL") for name, query in asked.items()}
+
+
+def test_a_migrated_manifest_has_the_shape_of_a_new_one_and_equal_rows_in_every_view(old):
+    before = views(old)
     with Store(old) as store:
         store.publish()
     with Store(old / "new") as store:
         store.publish()
+    after = views(old)
+    assert before["samples"].height > 1000
+    for name, rows in before.items():
+        assert after[name].select(rows.columns).sort(rows.columns).equals(rows.sort(rows.columns)), name
     with Manifest(old) as manifest, Manifest(old / "new") as fresh:
         assert shape(manifest._connection) == shape(fresh._connection)
         assert manifest.verify()["ok"].all()
-        assert manifest.sql("SELECT * FROM decisions ORDER BY ALL").select(before.columns).equals(before)
 
 
-def test_a_migration_that_is_cut_off_leaves_the_old_manifest(old, monkeypatch):
+@pytest.mark.parametrize("old", VERSIONS[-1:], indirect=True, ids=["newest"])
+def test_a_migrated_manifest_takes_a_blend_and_gives_it_back(old):
+    with Store(old) as store:
+        drawn = store.query("FROM blend_members WHERE blend = 'all-rows-100@0' ORDER BY position")
+        head = store.query("FROM store.blends WHERE blend = 'all-rows-100@0'").drop("stage")
+        again = drawn.with_columns(blend=pl.lit("again@0"), reason=pl.lit("drawn again"))
+        tables = {"blends": head.with_columns(blend=pl.lit("again@0")), "members": again}
+        store.commit(StageRecord("mix:again@0", "mix", "k", "{}", 99), tables)
+        assert store.query("FROM blend_members WHERE blend = 'again@0' ORDER BY position").equals(again)
+        assert store.query("FROM blend_members WHERE blend = 'all-rows-100@0' ORDER BY position").equals(drawn)
+
+
+def test_a_migration_that_fails_leaves_the_old_manifest(old, monkeypatch):
     monkeypatch.setattr(migrations, "views_sql", lambda: "CREATE OR REPLACE VIEW decisions AS nonsense")
     with pytest.raises(duckdb.Error), Store(old):
         pass
     monkeypatch.undo()
     with Store(old) as store:
         assert store.query("SELECT max(version) AS v FROM store.migrations")["v"][0] == schema.VERSION
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from manifests import migrations
+from manifests.store import Store
+migrations.views_sql = lambda: os.kill(os.getpid(), signal.SIGKILL)
+with Store(Path(sys.argv[1])):
+    pass
+"""
+
+
+@pytest.mark.parametrize("old", VERSIONS[-1:], indirect=True, ids=["newest"])
+def test_a_migration_that_is_killed_midway_leaves_the_old_version_whole(old):
+    file = old / "work" / FILE
+    assert subprocess.run([sys.executable, "-c", KILLED, str(old)], check=False).returncode == -9
+    with duckdb.connect(str(file)) as connection:
+        assert connection.execute("SELECT max(version) FROM store.migrations").fetchone() == (schema.VERSION - 1,)
+    (old / FILE).unlink()
+    file.rename(old / FILE)
+    with Manifest(old) as manifest:
+        assert manifest.verify()["ok"].all()
+        assert manifest.sql("SELECT count(*) FROM blend_members").item() > 1000

@@ -10,7 +10,8 @@ import pytest
 
 from manifests import migrations, schema
 from manifests.errors import UserError
-from manifests.store import FILE, LAWS, TABLES
+from manifests.laws import LAWS, TABLES
+from manifests.store import FILE
 
 DESIGN = {
     "sources": "source role uri revision licence non_commercial rows samples rejects sha256",
@@ -47,8 +48,13 @@ DESIGN = {
     "blend_coverage": "blend space target cell_recall n_target",
 }
 MACROS = {"blend": 1, "blend_diff": 2, "why": 1, "compare": 2, "coverage_of": 1, "lineage": 1}
+NUMBERED = {name: kind for name, kind in schema.MEMBERS.items() if name not in ("sample_id", "reason")} | {
+    "sample_no": pl.UInt32,
+    "reason_no": pl.UInt32,
+}
+"""A member as it is stored: whole numbers stand for its sample and its reason."""
 FRAMES = {
-    "samples": (schema.SAMPLES, set()),
+    "samples": (schema.SAMPLES, {"sample_no"}),
     "rejects": (schema.REJECTS, set()),
     "decisions": (schema.DECISIONS, {"step", "source"}),
     "scores": (schema.SCORES, set()),
@@ -57,7 +63,7 @@ FRAMES = {
     "labels": (schema.LABELS, set()),
     "cells": (schema.CELLS, set()),
     "coverage": (schema.COVERAGE, set()),
-    "members": (schema.MEMBERS, {"blend"}),
+    "members": (NUMBERED, {"blend"}),
     "strata": (schema.STRATA, {"blend"}),
     "losses": (schema.LOSSES, set()),
     "results": (schema.RESULTS, set()),
@@ -70,6 +76,7 @@ TYPES = {
     pl.Boolean: "BOOLEAN",
     pl.Int64: "BIGINT",
     pl.Int32: "INTEGER",
+    pl.UInt32: "UINTEGER",
     pl.UInt64: "UBIGINT",
     pl.Datetime("us"): "TIMESTAMP",
 }
@@ -146,7 +153,7 @@ def test_every_law_holds_on_an_empty_manifest(shared):
 
 NAN, INFINITE = float("nan"), float("inf")
 SOURCE = ("read", "s", "generalist", "u", None, "MIT", False, 3, 2, 1, 0, "h")
-SAMPLE = ("read", ID, ID, 1, "s", "generalist", None, "p", "r", None, "[]", 2, 9, 3, "MIT", "{}")
+SAMPLE = ("read", ID, ID, 1, "s", "generalist", None, "p", "r", None, "[]", 2, 9, 3, "MIT", "{}", 0)
 BLEND = ("mix", "a@0", "a", "c", "{}", 0, 2, 2, 9, "2026-01-01")
 RUN = ("train", "r", "a@0", "full", "b", 0, "done", 1, 1, 1.0, 1, "c", None, 0.5, 100)
 
@@ -182,10 +189,10 @@ RUN = ("train", "r", "a@0", "full", "b", 0, "done", 1, 1, 1.0, 1, "c", None, 0.5
         ("verdicts", ("score", ID, "j", None, None, None, None, None, "failed", None), {3: 0.5}),
         ("coverage", ("cells", "t", "s", "m", 0.5), {4: NAN}),
         ("blends", BLEND, {6: 1}),
-        ("members", ("mix", "a@0", 0, ID, "generalist", 1.0, 1, "r"), {4: "eval"}),
-        ("members", ("mix", "a@0", 0, ID, "generalist", 1.0, 1, "r"), {5: 0.0}),
-        ("members", ("mix", "a@0", 0, ID, "generalist", 1.0, 1, "r"), {5: INFINITE}),
-        ("members", ("mix", "a@0", 0, ID, "generalist", 1.0, 1, "r"), {6: 0}),
+        ("members", ("mix", "a@0", 0, 0, "generalist", 1.0, 1, 0), {4: "eval"}),
+        ("members", ("mix", "a@0", 0, 0, "generalist", 1.0, 1, 0), {5: 0.0}),
+        ("members", ("mix", "a@0", 0, 0, "generalist", 1.0, 1, 0), {5: INFINITE}),
+        ("members", ("mix", "a@0", 0, 0, "generalist", 1.0, 1, 0), {6: 0}),
         ("strata", ("mix", "a@0", "s", 3, 2.0, 2, 1, None, 2, 0.1, None), {4: NAN}),
         ("strata", ("mix", "a@0", "s", 3, 2.0, 2, 1, None, 2, None, "n"), {5: -1}),
         ("runs", RUN, {6: "lost"}),

@@ -21,8 +21,9 @@ import pytest
 
 from manifests import schema
 from manifests.errors import BusyError, ConservationError, UserError
+from manifests.laws import LAWS, TABLES
 from manifests.names import digest, k64
-from manifests.store import FILE, LAWS, TABLES, Manifest, StageRecord, Store
+from manifests.store import FILE, Manifest, StageRecord, Store
 from tests.manifests.sample_manifest import RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,40 @@ def test_a_stage_committed_again_replaces_what_it_wrote_and_nothing_else(store):
     assert store.query("SELECT count(*) FROM rejects").item() == 0
     assert store.query("FROM store.samples WHERE source = 'b'").equals(before)
     assert store.keys() == {"read:a": "k2", "read:b": "k"}
+
+
+def test_a_blend_outlives_its_source_being_read_again_in_another_order(curated):
+    curated.commit(record("mix:a@0", 3), blend(samples("a", 6)[2:]))
+    curated.retire(["step:1-x"])
+    before = curated.query("FROM blend('a@0')")
+    again = read("a", 6, rejects=1)
+    curated.commit(record("read:a", key="k2"), again | {"samples": again["samples"].reverse()})
+    assert curated.query("FROM blend('a@0')").equals(before)
+
+
+def test_the_numbers_of_a_source_that_was_taken_away_are_never_given_to_other_rows(store):
+    store.commit(record("read:a"), read("a", 6))
+    store.commit(record("mix:a@0", 3), blend(samples("a", 6)[2:]))
+    store.retire(["read:a"])
+    with pytest.raises(ConservationError, match="is in a blend"):
+        store.commit(record("read:b"), read("b", 9))
+    assert store.query("FROM samples").is_empty()
+
+
+def test_a_blend_of_a_sample_that_was_never_read_is_refused_by_its_id(curated):
+    stray = samples("b", 1)
+    with pytest.raises(ConservationError, match=stray["sample_id"][0]):
+        curated.commit(record("mix:a@0", 3), blend(pl.concat([samples("a", 6)[2:], stray])))
+
+
+@pytest.mark.parametrize("broken", ["NULL", "(SELECT max(sample_no) FROM store.samples)"])
+def test_a_sample_without_a_number_of_its_own_breaks_a_law(curated, broken):
+    place = "SELECT min(sample_no) FROM store.samples"
+    curated._connection.execute(f"UPDATE store.samples SET sample_no = {broken} WHERE sample_no = ({place})")
+    curated.publish()
+    with Manifest(curated.root) as manifest:
+        laws = manifest.verify()
+        assert laws.filter(~pl.col("ok"))["law"].to_list() == ["sample ids are unique"]
 
 
 def broken(frame: pl.DataFrame) -> dict[str, tuple[str, dict[str, pl.DataFrame]]]:
