@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Final, Self
 
 from curate.judges import FAILED, OK, Reply, from_json
 from manifests.errors import UserError
-from manifests.names import canonical_json
+from manifests.names import canonical_json, read_json
 
 VERSION: Final = 1
 _BATCH: Final = 500
@@ -135,7 +134,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 
 def _decode(key: str, text: object) -> Reply | None:
     try:
-        value = json.loads(text) if isinstance(text, str) else None
+        value = read_json(text) if isinstance(text, str) else None
     except ValueError:
         return None
     return from_json(key, value) if isinstance(value, dict) else None

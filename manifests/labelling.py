@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from manifests import schema
 from manifests.errors import UserError, together
 from manifests.labels import KIND, WORDS, drawn, parsed
 from manifests.migrations import utc
-from manifests.names import canonical_json, check_name, digest
+from manifests.names import canonical_json, check_name, digest, read_json
 from manifests.store import StageRecord, Store
 
 MOST: Final = 1 << 28
@@ -149,7 +148,7 @@ def _jsonl(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _json(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        rows = json.loads(text)
+        rows = read_json(text)
     except ValueError as error:
         raise UserError(f"not JSON ({error})", where=name, value=text[:40]) from error
     if not isinstance(rows, list):
@@ -162,7 +161,7 @@ def _json(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _object(line: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = read_json(line)
     except ValueError as error:
         raise UserError(f"not JSON ({error})", where=where, value=line[:40]) from error
     if not isinstance(row, dict):

@@ -42,6 +42,18 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text that others wrote; raise ValueError for all that is none.
+
+    What is nested deeper than Python's reader goes is none either: one `except ValueError` meets every fault.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise ValueError(msg) from error
+
+
 def digest(value: object) -> str:
     """Return the 128-bit BLAKE2b hash of `canonical_json(value)`, 32 hex digits."""
     return hashlib.blake2b(canonical_json(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -132,7 +132,7 @@ def from_json(key: str, value: Mapping[str, Any]) -> Reply | None:
             seconds=float(value["seconds"]),
             tokens_cached=int(value.get("tokens_cached", 0)),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return reply if checked(reply).status == OK else None
 

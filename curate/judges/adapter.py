@@ -6,13 +6,12 @@ the shapes are compared here, before the engine starts.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from curate.judges.weights import contents, tensors
 from manifests.errors import UserError
-from manifests.names import digest
+from manifests.names import digest, read_json
 
 ADAPTER: Final = "adapter_config.json"
 """File by which a folder is known as an adapter's."""
@@ -48,7 +47,7 @@ def _settings(folder: Path) -> dict[str, Any]:
             remedy="save the adapter with PEFT's save_pretrained",
         )
     try:
-        settings = json.loads(path.read_bytes())
+        settings = read_json(path.read_bytes())
     except ValueError as error:
         raise UserError(f"{ADAPTER} is not JSON", where=str(path), remedy="copy the adapter again") from error
     if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":

@@ -11,6 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from manifests.names import read_json
+
 MAX_BODY: Final = 4 * 1024 * 1024
 MAX_WAIT: Final = 60.0
 _PIECE: Final = 64 * 1024
@@ -162,8 +164,8 @@ def _body(response: http.client.HTTPResponse, deadline: float) -> bytes:
 
 def _object(data: bytes, check: Check) -> dict[str, Any]:
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        value = read_json(data)
+    except ValueError as error:
         raise Fault(0, f"malformed reply: {_detail(data)}", again=True) from error
     if not isinstance(value, dict):
         raise Fault(0, f"malformed reply: {_detail(data)}", again=True)
@@ -178,9 +180,9 @@ def _detail(data: bytes) -> str:
     """Return the message of an error body, on one line, at most 200 characters."""
     text = data[:2000].decode("utf-8", "replace")
     try:
-        value = json.loads(data)
+        value = read_json(data)
         inner = value.get("error", value.get("message", text)) if isinstance(value, dict) else text
         text = str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return " ".join(text.split())[:200] or "empty body"

@@ -301,7 +301,7 @@ def read_probabilities(body: Mapping[str, Any], labels: Sequence[str]) -> tuple[
             pairs = [(str(item["token"]), float(item["logprob"])) for item in found["content"][0]["top_logprobs"]]
         else:
             pairs = [(str(token), float(value)) for token, value in found["top_logprobs"][0].items()]
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
         msg = f"no label probabilities in {str(body)[:200]!r}"
         raise ValueError(msg) from error
     if not pairs or any(math.isnan(value) or value > 0.01 for _, value in pairs):
@@ -346,7 +346,7 @@ def _texts(body: Mapping[str, Any]) -> tuple[Text, ...]:
         choices = sorted(body["choices"], key=lambda choice: int(choice.get("index", 0)))
         said = [choice["text"] if "text" in choice else choice["message"]["content"] for choice in choices]
         ends = [str(choice.get("finish_reason") or "") for choice in choices]
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
         msg = f"no text in {str(body)[:200]!r}"
         raise ValueError(msg) from error
     if not said or not all(isinstance(text, str) for text in said):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from curate.answer_text import read_claim
 from curate.judges import ABSTAINED, OK, Call, Menu, Reply, Text, Writing, failed
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError
-from manifests.names import digest_bytes
+from manifests.names import digest_bytes, read_json
 
 _WORDS: Final = {"correct": 0.0, "wrong": 1.0}
 _KEYS: Final = ("sample_id", "content_id")
@@ -176,13 +175,21 @@ def _record(row: Row) -> Record:
     """Return the reply in a list, (p_error, None), or (None, why) for a row that decides nothing."""
     value, reply, word = row.get("p_error"), row.get("reply"), row.get("verdict")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value), None
+        return _float(value), None
     if value is not None:
         return math.inf, None
     if word is None and "reply" in row:
         return [Text(reply if isinstance(reply, str) else "", str(row.get("finish") or "stop"))]
     known = _WORDS.get(word.strip().lower()) if isinstance(word, str) else None
     return (known, None) if known is not None else (None, f"recorded verdict {word!r}"[:200])
+
+
+def _float(value: float) -> float:
+    """Return the number, infinite where it is a whole number that no float holds."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -203,7 +210,7 @@ def _jsonl(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
         if len(line) > _MAX_LINE:
             raise UserError("the line is longer than 16 MiB", where=where, value=len(line))
         try:
-            row = json.loads(line.decode("utf-8"))
+            row = read_json(line.decode("utf-8"))
         except ValueError as error:
             raise UserError(f"not a line of JSON ({error})", where=where, value=line[:80]) from error
         if not isinstance(row, dict):

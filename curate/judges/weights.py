@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from manifests.errors import UserError
-from manifests.names import digest, digest_bytes
+from manifests.names import digest, digest_bytes, read_json
 
 WHOLE: Final = 256 * 1024 * 1024
 """Bytes up to which a weight file is hashed in full."""
@@ -73,12 +73,20 @@ def _header(file: BinaryIO, path: Path) -> tuple[bytes, int]:
     length = struct.unpack("<Q", head)[0] if len(head) == 8 else _MAX_HEADER
     header = file.read(length) if length < _MAX_HEADER else b""
     try:
-        found = json.loads(header)
+        found = read_json(header)
     except ValueError as error:
         raise UserError("not a safetensors file", value=str(path), remedy="copy the model again") from error
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not all(_described(found[name]) for name in found if name != "__metadata__"):
         raise UserError("not a safetensors file", value=str(path), remedy="copy the model again")
     return header, 8 + length
+
+
+def _described(tensor: object) -> bool:
+    """Return whether this tells the shape of a tensor and where its bytes are."""
+    if not isinstance(tensor, dict) or not isinstance(tensor.get("shape"), list):
+        return False
+    offsets = tensor.get("data_offsets")
+    return isinstance(offsets, list) and len(offsets) == 2 and all(isinstance(n, int) and n >= 0 for n in offsets)
 
 
 def _blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:

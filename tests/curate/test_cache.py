@@ -73,6 +73,9 @@ def test_an_abstention_is_neither_a_hit_nor_a_failure(tmp_path):
         '{"probabilities": [0.5], "finish": "", "tokens_in": 1, "tokens_out": 1, "seconds": 0}',
         '{"probabilities": [0.9, 0.9], "finish": "", "tokens_in": 1, "tokens_out": 1, "seconds": 0}',
         '{"probabilities": [NaN, 0.9], "finish": "", "tokens_in": 1, "tokens_out": 1, "seconds": 0}',
+        '{"probabilities": [0.1, 0.9], "finish": "", "tokens_in": 1e999, "tokens_out": 1, "seconds": 0}',
+        '{"probabilities": [%s, 0.9], "finish": "", "tokens_in": 1, "tokens_out": 1, "seconds": 0}' % ("9" * 400),
+        "[" * 5000,
     ],
 )
 def test_an_entry_that_cannot_be_read_counts_as_absent(tmp_path, text):

@@ -116,6 +116,10 @@ CASES = {
     "a probability above 1": (choice('{"top_logprobs": [{" wrong": 5.0}]}'), "not log-probabilities"),
     "probabilities above 1 together": (choice('{"top_logprobs": [{" wrong": 0.0, " correct": 0.0}]}'), "add up to 2"),
     "NaN": (choice('{"top_logprobs": [{" wrong": NaN}]}'), "not log-probabilities"),
+    "a number that no float holds": (
+        choice('{"top_logprobs": [{" wrong": -' + "9" * 400 + "}]}"),
+        "no label probabilities",
+    ),
     "words for numbers": (choice('{"top_logprobs": [{" wrong": "high"}]}'), "no label probabilities"),
     "lists for numbers": (choice('{"top_logprobs": [{" wrong": [1]}]}'), "no label probabilities"),
     "a lone surrogate": (choice('{"top_logprobs": [{"\\ud800": -0.1}]}'), "off the menu"),

@@ -195,6 +195,8 @@ def test_every_bad_line_is_named_and_nothing_is_written(own, tmp_path):
         ("a.jsonl", '{"sample_id": "x", "label": ""}\n', "no row has a label"),
         ("a.jsonl", "\n{nonsense\n", "a.jsonl:2: not JSON"),
         ("a.jsonl", "[1]\n", "a.jsonl:1: not an object"),
+        ("a.jsonl", "[" * 5000, "a.jsonl:1: not JSON (nested too deeply)"),
+        ("a.json", "[" * 5000, "not JSON (nested too deeply)"),
         ("a.json", "[1]", "entry 1: not an object"),
         ("a.json", "{}", "is a list"),
         ("a.json", "nonsense", "not JSON"),

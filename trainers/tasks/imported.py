@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError
+from manifests.names import read_json
 from trainers.trainer import Example, Measured, Metric
 
 LOWER: Final = frozenset(
@@ -96,8 +97,7 @@ class Imported:
             raise UserError("the log holds no scores of samples", where=str(found[0]), remedy="was it --log_samples?")
         rows: list[Measured] = []
         for (example, metric), values in sorted(gathered.items()):
-            mean = math.fsum(values) / len(values)
-            rows.append(Measured(example, metric, mean if math.isfinite(mean) else None, said[example]))
+            rows.append(Measured(example, metric, _mean(values), said[example]))
         return rows
 
     def _logs(self, run: str) -> list[Path]:
@@ -113,11 +113,11 @@ def _values(path: Path) -> Iterator[Value]:
         elif path.suffix == ".json":
             if path.stat().st_size > MOST_BYTES:
                 raise UserError("the log is too large", where=str(path), value=path.stat().st_size)
-            for sample in json.loads(path.read_bytes()).get("samples") or ():
+            for sample in read_json(path.read_bytes()).get("samples") or ():
                 yield from _inspected(sample)
         else:
             yield from _zipped(path)
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, OverflowError) as error:
         raise UserError(f"not a log of samples ({error})", where=str(path)) from error
 
 
@@ -127,7 +127,7 @@ def _harness(path: Path) -> Iterator[Value]:
         while line := file.readline(MOST_BYTES // 16):
             if not line.strip():
                 continue
-            sample = json.loads(line)
+            sample = read_json(line)
             label = str(sample.get("filter", "none"))
             answers = sample.get("filtered_resps")
             answer = answers[0] if isinstance(answers, list) and len(answers) == 1 else None
@@ -159,10 +159,18 @@ def _zipped(path: Path) -> Iterator[Value]:
                 if member.startswith("samples/") and member.endswith(".json"):
                     if archive.getinfo(member).file_size > MOST_BYTES:
                         raise UserError("a sample of the log is too large", where=str(path), value=member)
-                    yield from _inspected(json.loads(archive.read(member)))
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+                    yield from _inspected(read_json(archive.read(member)))
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError) as error:
         remedy = "write it as JSON: inspect log convert --to json --output-dir DIR FILE"
         raise UserError(f"the archive cannot be read ({error})", where=str(path), remedy=remedy) from error
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Return the mean, None where the sum of the values is beyond what a float holds."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return None
 
 
 def _number(value: object) -> float | None:

@@ -388,6 +388,7 @@ def test_what_a_server_ignores_or_withholds_fails_its_call_at_once(tmp_path, tex
         b'{"choices": []}',
         b'{"choices": [{"finish_reason": "stop"}]}',
         b'{"choices": [{"text": null, "finish_reason": "stop"}]}',
+        b'{"choices": [{"text": "a", "index": 1e999, "finish_reason": "stop"}]}',
         b'{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}',
         b'{"error": "overloaded"}',
     ],

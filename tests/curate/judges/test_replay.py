@@ -98,12 +98,18 @@ def test_a_verdict_may_be_recorded_twice_but_not_in_two_ways(tmp_path):
         (b'{"p_error": 0.5}', r":1: a recorded verdict needs sample_id"),
         (b'{"content_id": "x"}', r":1: a recorded verdict needs"),
         (b'{"content_id": "\xff"}', r":1: not a line of JSON"),
+        (b"[" * 5000, r":1: not a line of JSON \(nested too deeply\)"),
     ],
 )
 def test_a_file_that_is_not_one_of_verdicts_is_refused_with_the_line(tmp_path, line, match):
     (tmp_path / "v.jsonl").write_bytes(line + b"\n")
     with pytest.raises(UserError, match=match):
         replayed(str(tmp_path / "v.jsonl"), tmp_path)
+
+
+def test_a_number_that_no_float_holds_is_a_failure(tmp_path):
+    (tmp_path / "v.jsonl").write_text(f'{{"content_id": "{IDS["a0"]["content_id"]}", "p_error": {"9" * 400}}}\n')
+    assert replayed(str(tmp_path / "v.jsonl"), tmp_path)["a0"][0] == "failed"
 
 
 def test_a_missing_or_broken_file_is_a_user_error(tmp_path):

@@ -69,9 +69,21 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
         weights.fingerprint(tmp_path / "pickled")
 
 
-def test_a_broken_weight_file_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"not json!!",
+        b"[1]",
+        b"[" * 5000,
+        b'{"w": 3}',
+        b'{"w": {"shape": [1]}}',
+        b'{"w": {"shape": [1], "data_offsets": [0, -4]}}',
+        b'{"w": {"shape": 1, "data_offsets": [0, 4]}}',
+    ],
+)
+def test_a_broken_weight_file_is_refused(tmp_path, monkeypatch, header):
     monkeypatch.setattr(weights, "WHOLE", 0)
-    (model(tmp_path / "a") / "model.safetensors").write_bytes(struct.pack("<Q", 10) + b"not json!!")
+    (model(tmp_path / "a") / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     with pytest.raises(UserError, match="not a safetensors file"):
         weights.fingerprint(tmp_path / "a")
 

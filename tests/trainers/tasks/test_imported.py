@@ -103,7 +103,10 @@ def test_an_eval_archive_gives_what_its_json_form_gives(tmp_path):
     assert task(tmp_path).read(RUN) == plain
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"doc_id": 1, "metrics": ["acc"]}', "\udcff"])
+HUGE = '{"doc_id": 1, "metrics": ["acc"], "acc": ' + "9" * 400 + "}"
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"doc_id": 1, "metrics": ["acc"]}', "\udcff", "[" * 5000, HUGE])
 def test_what_is_no_log_is_named_with_its_file(tmp_path, text):
     write(tmp_path, "samples_a.jsonl", []).write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError, match="samples_a"):
@@ -114,6 +117,23 @@ def test_a_broken_archive_says_what_to_do(tmp_path):
     write(tmp_path, "log.eval", [{"not": "a zip"}])
     with pytest.raises(UserError, match="inspect log convert"):
         task(tmp_path).read(RUN)
+
+
+def test_an_archive_with_a_damaged_or_locked_member_says_what_to_do(tmp_path):
+    path = write(tmp_path, "log.eval", [])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("samples/a_epoch_1.json", json.dumps(inspected("a", "C")))
+    whole = path.read_bytes()
+    assert len(task(tmp_path).read(RUN)) == 1
+    for at, byte in ((60, 0xFF), (whole.index(b"PK\x01\x02") + 8, 0x01)):
+        path.write_bytes(whole[:at] + bytes([byte]) + whole[at + 1 :])
+        with pytest.raises(UserError, match=r"log\.eval"):
+            task(tmp_path).read(RUN)
+
+
+def test_a_mean_beyond_what_a_float_holds_is_none(tmp_path):
+    write(tmp_path, "samples_a.jsonl", [harness(0, "5", acc=1.7e308), harness(0, "5", acc=1.7e308)])
+    assert task(tmp_path).read(RUN)[0].value is None
 
 
 def test_a_run_has_one_log(tmp_path):
