@@ -1,12 +1,14 @@
-"""Damage real files at random and read them: nothing but samples, rejects and user errors may come out.
+"""Damage real files, job files and judge's replies at random and read them: nothing escapes but what is promised.
 
     python -m tests.benchmarks.mutations --data FOLDER --count 20000 --seed 0
+    python -m tests.benchmarks.mutations --data FOLDER --count 20000 --kinds .yaml .reply
 
 Small extracts of the shared data are written as every kind of file that is read. Mutation `i` of a seed is always the
 same: 1 to 4 flips, special bytes, deletions, insertions, cuts or splices of another file, of the bytes on the disk or,
 for packed files, also of those inside. Each mutated file goes through `Source.read_all`, which must return a reading
-with rows = samples + rejects and known reasons, or raise `UserError`. The readings run in a child process, so that a
-native crash, a hang (over 60 s) and memory over 6 GiB are seen and counted too; `--keep` saves the bytes that failed.
+with rows = samples + rejects and known reasons, or raise `UserError`; jobs (`.yaml`) and replies (`.reply`) go through
+`tests.benchmarks.mutated_texts`. The readings run in a child process, so that a native crash, a hang (over 60 s) and
+memory over 6 GiB are seen and counted too; `--keep` saves the bytes that failed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import gzip
 import json
 import multiprocessing
 import random
+import re
 import resource
 import tempfile
 import time
@@ -32,8 +35,17 @@ import zstandard
 from curate.reason import REASONS
 from curate.sources import Source
 from manifests.errors import UserError
+from tests.benchmarks import mutated_texts
 
 SPECIAL = b'\x00\xff"\\{}[],:;\n\r\t 0n-.eE\xed\xa0\xef\xbb\xbf\x1f\x8b\x28\xb5PAR1'
+WORDS = (
+    *(b"NaN", b"-Infinity", b"1e999", b"9" * 400, b"-0", b"[" * 2000, b"{" * 100, b"null", b"true", b"{}", b"[1]"),
+    *(b"&a *a", b"!!python/object:x.y {}", b"<<: ", b"\n---\n", b"\t", b"\xe2\x80\xa8", b"```", b": ", b"- "),
+    *(b'"\\ud800"', b'"\\u0000"', b'""', b"'"),
+)
+"""What readers of JSON and YAML have stumbled over."""
+VALUE = re.compile(rb'-?\d+(?:\.\d+)?|"[^"\n]{0,80}"|true|null')
+"""What looks like a value in JSON, YAML or CSV: one of `WORDS` may stand in its place."""
 HANG_SECONDS = 60.0
 MEMORY = 6 * 2**30
 EXTRACTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -82,6 +94,7 @@ PARQUET: Mapping[str, Mapping[str, Any]] = {
     "snappy": {"compression": "snappy", "column_encoding": None},
     "chat": {"compression": "none", "store_schema": False},
 }
+TEXTS = (".yaml", ".reply")
 PACKS: Mapping[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": lambda data: gzip.compress(data, 6, mtime=0),
@@ -113,7 +126,7 @@ def mutate(data: bytes, other: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.randint(1, 4)):
         if not found:
             break
-        at, kind = rng.randrange(len(found)), rng.randrange(8)
+        at, kind = rng.randrange(len(found)), rng.randrange(9)
         if kind <= 1:
             found[at] ^= 1 << rng.randrange(8)
         elif kind == 2:
@@ -123,14 +136,23 @@ def mutate(data: bytes, other: bytes, rng: random.Random) -> bytes:
         elif kind == 4:
             del found[at : at + rng.randint(1, 40)]
         elif kind == 5:
-            found[at:at] = rng.randbytes(rng.randint(1, 8)) if rng.random() < 0.5 else bytes(rng.choices(SPECIAL, k=3))
+            found[at:at] = _inserted(rng)
         elif kind == 6 and rng.random() < 0.3:
             del found[at:]
+        elif kind == 7 and (value := VALUE.search(found, at)):
+            found[slice(*value.span())] = rng.choice(WORDS)
         else:
             start = rng.randrange(max(1, len(other)))
             piece = other[start : start + rng.randint(1, 200)]
             found[at : at + rng.choice((0, len(piece)))] = piece
     return bytes(found)
+
+
+def _inserted(rng: random.Random) -> bytes:
+    chance = rng.random()
+    if chance < 0.3:
+        return rng.randbytes(rng.randint(1, 8))
+    return rng.choice(WORDS) if chance < 0.6 else bytes(rng.choices(SPECIAL, k=3))
 
 
 class Mutator:
@@ -145,8 +167,8 @@ class Mutator:
         rng = random.Random(f"{self.seed}:{number}")
         mine, others = rng.choice(self.sets), rng.choice(self.sets)
         name = rng.choice(self.names)
-        pack = rng.choice(list(PACKS)) if rng.random() < 0.4 else ""
-        data, other = mine[name], others[rng.choice(list(others))]
+        pack = rng.choice(list(PACKS)) if rng.random() < 0.4 and not name.endswith(TEXTS) else ""
+        data, other = mine[name], others[name if rng.random() < 0.5 else rng.choice(list(others))]
         if pack and rng.random() < 0.5:
             return name + pack, PACKS[pack](mutate(data, other, rng))
         return name + pack, mutate(PACKS[pack](data), other, rng)
@@ -154,6 +176,10 @@ class Mutator:
 
 def outcome(folder: Path, name: str, data: bytes) -> Counter[str]:
     """Read one file; return counts: read or refused, rows, and each reason. Raises what should never be raised."""
+    if name.endswith(".yaml"):
+        return mutated_texts.job_outcome(folder, name, data)
+    if name.endswith(".reply"):
+        return mutated_texts.reply_outcome(folder, name, data)
     (folder / name).write_bytes(data)
     source = Source(name="s", role="generalist", path=name)
     try:
@@ -255,7 +281,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the bytes that failed")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sets = [files(extract, Path(folder)) for extract in extracts(given.data)]
+        made = [files(extract, Path(folder)) for extract in extracts(given.data)]
+    sets = [{**a, **b, **c} for a, b, c in zip(made, mutated_texts.jobs(), mutated_texts.replies(), strict=True)]
     mutator = Mutator(sets, given.seed, tuple(given.kinds))
     begun = time.monotonic()
     totals = survey(mutator, given.first, given.first + given.count, given.keep)

@@ -1,4 +1,4 @@
-"""Two thousand damaged files of every kind: samples, rejects and user errors come out, nothing else."""
+"""Thousands of damaged files, jobs and replies: what is promised comes out, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks import mutated_texts
 from tests.benchmarks.mutations import PARQUET, Mutator, files, outcome
 
 EXTRACTS = [
@@ -38,6 +39,31 @@ def test_damaged_files_never_escape_as_anything_but_rejects_or_a_user_error(
     assert counts["read"] + counts["refused"] == 500
     assert min(counts["read"], counts["refused"], counts["samples"]) > 100
     assert {"jsonl", "json", "csv", "tsv", "parquet", "jsonl.gz", "parquet.zst"} <= set(kinds)
+
+
+@pytest.fixture(scope="module")
+def texts() -> Mutator:
+    jobs, replies = mutated_texts.jobs(), mutated_texts.replies()
+    return Mutator([{**a, **b} for a, b in zip(jobs, replies, strict=True)], seed=3)
+
+
+def test_damaged_jobs_and_replies_are_values_or_reasons(tmp_path: Path, texts: Mutator) -> None:
+    counts: dict[str, Counter[str]] = {}
+    for number in range(4000):
+        name, data = texts(number)
+        counts.setdefault(name.partition(".")[2], Counter()).update(outcome(tmp_path, name, data))
+    assert counts["yaml"]["read"] + counts["yaml"]["refused"] + counts["reply"]["read"] == 4000
+    assert min(counts["yaml"]["read"], counts["yaml"]["refused"], counts["reply"]["samples"]) > 100
+
+
+def test_undamaged_jobs_and_replies_are_read(tmp_path: Path, texts: Mutator) -> None:
+    read: Counter[str] = Counter()
+    for made in texts.sets:
+        for name, data in made.items():
+            found = outcome(tmp_path, name, data)
+            read[name] += found["samples"] if name.endswith(".reply") else found["read"]
+    assert set(read) == {"job.yaml", "plain.yaml", "odd.yaml", *mutated_texts.READINGS}
+    assert min(read.values()) >= 2
 
 
 def test_undamaged_files_are_read_whole(tmp_path: Path, mutator: Mutator) -> None:
