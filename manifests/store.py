@@ -97,8 +97,10 @@ class Store:
             if not self.work.exists() and self.published.exists():
                 with atomic.replacing(self.work) as temporary:
                     shutil.copyfile(self.published, temporary)
-            self._connection.execute("SET autoinstall_known_extensions = false")
-            self._connection.execute("SET python_enable_replacements = false")
+            work = self.work.parent.resolve()
+            self._connection.execute(f"SET temp_directory = {_text(str(work / 'spill'))}")
+            self._connection.execute(f"SET allowed_directories = [{_text(str(work))}]")
+            harden(self._connection)  # the manifest may have come from others: its views must not read this machine
             self._attach()
             migrations.prepare(self._connection, schema.VERSION, str(self.work))
         except BaseException:
@@ -117,7 +119,8 @@ class Store:
 
     def _attach(self) -> None:
         try:
-            self._connection.execute(f"ATTACH {_text(str(self.work))} AS manifest (STORAGE_VERSION 'v1.0.0')")
+            file = _text(str(self.work.resolve()))
+            self._connection.execute(f"ATTACH {file} AS manifest (STORAGE_VERSION 'v1.0.0')")
         except duckdb.Error as error:
             raise UserError(
                 f"the manifest cannot be opened ({str(error).splitlines()[0]})",
