@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from manifests.errors import UserError
+
 
 def fsync_dir(path: Path) -> None:
     """Make a rename inside the folder `path` survive a power cut."""
@@ -22,6 +24,29 @@ def fsync_file(path: Path) -> None:
     """Force the bytes of `path` to the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def check_links(root: Path) -> None:
+    """Raise UserError where a symbolic link below the folder `root` leads out of it: what we write stays inside."""
+    inside = root.resolve()
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink() and not _target(path).is_relative_to(inside):
+                raise UserError(
+                    "a link in the manifest's folder leads out of it",
+                    where=str(path),
+                    value=os.readlink(path),
+                    remedy="remove the link; a whole folder may lie elsewhere: --manifest FOLDER",
+                )
+
+
+def _target(link: Path) -> Path:
+    """Return where a link leads, the link itself where it leads round in a circle."""
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):
+        return link
 
 
 @contextmanager
@@ -53,7 +78,8 @@ def write_text(path: Path, text: str) -> None:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success it replaces the folder `path`, on failure it is removed.
 
-    Two renames: a kill between them leaves `path` absent and never half-written.
+    A link in its place is removed, and what it leads to is left alone. Two renames: a kill between them leaves `path`
+    absent and never half-written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -64,7 +90,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for file in sorted(temporary.rglob("*")):
             if file.is_file():
                 fsync_file(file)
-        if path.exists():
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
         fsync_dir(path.parent)

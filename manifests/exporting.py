@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manifests.atomic import check_links
 from manifests.errors import UserError, missing_extra
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def export(
     if not plain and layout not in LAYOUTS:
         raise UserError("no such layout", value=layout, options=["dataset", *sorted(LAYOUTS)])
     usual = Path("blends", found[0]) if plain else Path("exports", f"{found[0]}-{layout}")
+    if folder is None:
+        check_links(manifest.root)
     out = manifest.root / usual if folder is None else folder
     if out.exists() and not out.is_dir():
         raise UserError("not a folder", value=str(out), remedy="give a folder to write")

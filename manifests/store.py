@@ -26,6 +26,7 @@ from manifests.laws import TABLES, verify
 from manifests.names import quote
 
 FILE: Final = "manifest.duckdb"
+_STRANGE: Final = "the file was changed by something else: run the job again into a new folder"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Store:
         self.published = root / FILE
 
     def __enter__(self) -> Self:
+        atomic.check_links(self.root)
         self._lock = Lock(self.root)
         self._connection = duckdb.connect(":memory:")
         try:
@@ -349,5 +351,9 @@ class Manifest:
         return self.sql("FROM leaderboard ORDER BY task, metric, mean DESC, blend")
 
     def verify(self) -> pl.DataFrame:
-        """Return (law, ok, detail) for every conservation law."""
-        return verify(self._connection)
+        """Return (law, ok, detail) for every conservation law; raise UserError when they cannot be looked at."""
+        try:
+            return verify(self._connection)
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"the laws cannot be checked ({reason})", value=str(self.file), remedy=_STRANGE) from error

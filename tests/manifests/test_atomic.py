@@ -13,6 +13,7 @@ import time
 import pytest
 
 from manifests import atomic
+from manifests.errors import UserError
 
 
 def names(folder):
@@ -69,6 +70,33 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_retur
     assert calls == ["fsync file", "replace", "fsync folder"]
 
 
+def test_a_link_in_a_folder_s_place_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "kept").write_text("1")
+    (tmp_path / "blend").symlink_to(tmp_path / "outside")
+    (tmp_path / "file").symlink_to(tmp_path / "outside" / "kept")
+    with atomic.replacing_folder(tmp_path / "blend") as temporary:
+        (temporary / "new").write_text("2")
+    atomic.write_text(tmp_path / "file", "3")
+    assert names(tmp_path / "blend") == ["new"]
+    assert not (tmp_path / "blend").is_symlink()
+    assert names(tmp_path / "outside") == ["kept"]
+    assert (tmp_path / "outside" / "kept").read_text() == "1"
+
+
+def test_links_that_lead_out_of_a_folder_are_refused_and_others_are_not(tmp_path):
+    (tmp_path / "m" / "runs").mkdir(parents=True)
+    atomic.check_links(tmp_path / "nowhere")
+    (tmp_path / "m" / "within").symlink_to(tmp_path / "m" / "runs")
+    (tmp_path / "m" / "round").symlink_to(tmp_path / "m" / "round")
+    atomic.check_links(tmp_path / "m")
+    for given in (tmp_path, "../..", "/etc/passwd", "/no/such/place"):
+        (tmp_path / "m" / "runs" / "out").symlink_to(given)
+        with pytest.raises(UserError, match="leads out of it"):
+            atomic.check_links(tmp_path / "m")
+        (tmp_path / "m" / "runs" / "out").unlink()
+
+
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     folder = tmp_path / "blend"
     with atomic.replacing_folder(folder) as temporary:
@@ -104,6 +132,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from manifests import atomic
+from manifests.errors import UserError
 path, turn = Path(sys.argv[1]), 0
 print("ready", flush=True)
 while True:
