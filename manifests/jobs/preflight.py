@@ -84,8 +84,11 @@ def of_manifest(folder: Path) -> Preflight:
     if not specs.height or drawn is None:
         raise UserError("nothing was trained yet", where=str(folder), value=0, remedy="give the job file instead")
     spec = json.loads(specs.item())
-    base = spec["base"]
-    return _preflight(*drawn, base if isinstance(base, str) else str(root / BASE), int(spec["max_tokens"]))
+    base, most = spec.get("base"), spec.get("max_tokens")
+    if base is None or not isinstance(most, int):
+        what = "the record of its training names no base or no length"
+        raise UserError(what, where=str(folder), value=sorted(spec), remedy="give the job file instead")
+    return _preflight(*drawn, base if isinstance(base, str) else str(root / BASE), most)
 
 
 def _drawn(opened: Manifest) -> tuple[str, Sequence[Row]] | None:
