@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from curate.judges.weights import fingerprint, is_local
 from curate.loading import without_bars
+from manifests import pickled
 from manifests.errors import UserError, missing_extra
 
 LOGITS: Final = 1 << 24
@@ -67,14 +68,15 @@ class CausalLM:
 
         Raise UserError when transformers or torch is missing or the model cannot be loaded.
         """
+        local = is_local(model)
+        where = str(Path(model).expanduser()) if local else model
+        pickled.refuse(Path(where))
         try:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError as error:
             raise missing_extra(error.name or "transformers", "train") from None
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        local = is_local(model)
-        where = str(Path(model).expanduser()) if local else model
         asked = {"revision": None if local else revision, "trust_remote_code": False, "local_files_only": local}
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         try:

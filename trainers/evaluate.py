@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from manifests import pickled
 from manifests.errors import UserError, missing_extra
 from trainers.render import Messages, Rendered, Renderer
 from trainers.state import identity
@@ -218,19 +219,19 @@ def load_model(path: Path | str, device: str, *, dtype: str | None = None, quant
     `dtype` is by default float32 on a CPU (bfloat16 is many times slower there) and bfloat16 on a GPU; `quantization`
     is transformers' configuration of one.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     name, revision = _place(path)
     if (Path(name) / _ADAPTER).is_file():
         raise UserError("an adapter cannot be a base model", value=str(path), remedy="name the model it was trained on")
+    pickled.refuse(Path(name))
     if Path(name).is_dir() and not any(Path(name).glob("*.safetensors")):
-        pickled = sorted(file.name for file in Path(name).glob("*.bin"))
         raise UserError(
-            "the model folder holds no safetensors file" + (", only pickles, which can run code" if pickled else ""),
-            value=f"{path}: {', '.join(pickled)}" if pickled else str(path),
+            "the model folder holds no safetensors file",
+            value=str(path),
             remedy="save it again with save_pretrained, which writes safetensors",
         )
+    import torch
+    from transformers import AutoModelForCausalLM
+
     chosen = dtype or ("float32" if device == "cpu" else "bfloat16")
     with _loading(path):
         model = AutoModelForCausalLM.from_pretrained(
@@ -269,10 +270,11 @@ def base_of(adapter: Path) -> str:
 
 def _adapted(folder: Path, device: str) -> Any:  # noqa: ANN401 - a model
     """Load the base of the adapter in `folder` and the adapter, merged into it where that loses nothing (float32)."""
-    from peft import PeftModel
-
+    pickled.refuse(folder)
     if not (folder / "adapter_model.safetensors").is_file():
         raise UserError("the adapter folder holds no adapter_model.safetensors", value=str(folder))
+    from peft import PeftModel
+
     _check_base(folder)
     model = PeftModel.from_pretrained(load_model(base_of(folder), device), str(folder), is_trainable=False)
     return model.merge_and_unload() if device == "cpu" else model

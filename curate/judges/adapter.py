@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from curate.judges.weights import contents, tensors
+from manifests import pickled
 from manifests.errors import UserError
 from manifests.names import digest, read_json
 
 ADAPTER: Final = "adapter_config.json"
+WEIGHTS: Final = "adapter_model.safetensors"
 """File by which a folder is known as an adapter's."""
 _PREFIX: Final = "base_model.model."
 _LOWS: Final = {"lora_A.weight": 1, "lora_B.weight": 0}
@@ -40,9 +42,10 @@ def adapter_rank(folder: Path) -> int:
 
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / ADAPTER
-    if not path.is_file() or not any(folder.glob("*.safetensors")):
+    pickled.refuse(folder)
+    if not path.is_file() or not (folder / WEIGHTS).is_file():
         raise UserError(
-            f"not an adapter's folder: {ADAPTER} and *.safetensors are needed",
+            f"not an adapter's folder: {ADAPTER} and {WEIGHTS} are needed",
             value=str(folder),
             remedy="save the adapter with PEFT's save_pretrained",
         )

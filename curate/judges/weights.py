@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from manifests import pickled
 from manifests.errors import UserError
 from manifests.names import digest, digest_bytes, read_json
 
@@ -32,12 +33,13 @@ def fingerprint(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise UserError("the model folder does not exist", value=str(folder), remedy="give a folder or a hub id")
+    pickled.refuse(folder)
     weights = sorted(folder.glob("*.safetensors"))
     if not (folder / "config.json").is_file() or not weights:
         raise UserError(
             "not a model folder: config.json and *.safetensors are needed",
             value=str(folder),
-            remedy="save the model with save_pretrained; pickled weights (.bin, .pt) are not read",
+            remedy="save the model with save_pretrained",
         )
     texts = sorted(p for pattern in ("*.json", "*.txt", "*.model", "*.jinja") for p in folder.glob(pattern))
     parts = [[path.name, digest_bytes(path.read_bytes())] for path in texts]

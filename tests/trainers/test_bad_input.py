@@ -40,7 +40,7 @@ def test_a_base_of_pickles_is_refused(other, rows, context, tmp_path):
 
     torch.save({}, other / "pytorch_model.bin")
     (other / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="only pickles, which can run code") as caught:
+    with pytest.raises(UserError, match="pickled, and reading such a file can run code") as caught:
         MADE.fit(rows, other, 0, tmp_path / "run", context)
     assert "pytorch_model.bin" in str(caught.value)
 
@@ -48,6 +48,9 @@ def test_a_base_of_pickles_is_refused(other, rows, context, tmp_path):
 def test_an_adapter_of_pickles_is_refused(base, rows, context, tmp_path):
     run = ADAPTER.fit(rows, base, 0, tmp_path / "run", context)
     (run.path / "adapter_model.safetensors").rename(run.path / "adapter_model.bin")
+    with pytest.raises(UserError, match=r"pickled.*adapter_model\.bin"):
+        Model.load(run.path)
+    (run.path / "adapter_model.bin").unlink()
     with pytest.raises(UserError, match=r"holds no adapter_model\.safetensors"):
         Model.load(run.path)
 

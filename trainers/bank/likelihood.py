@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from manifests import pickled
 from manifests.errors import UserError
 from trainers.bank.stack import Stack, Tail, stackable
 from trainers.evaluate import BUCKET, POSITIONS, Loglik, base_of, best_device, load_model, load_tokenizer, logits_at
@@ -70,6 +71,7 @@ def _load(folders: Sequence[Path], device: str) -> tuple[Stack, Renderer, int]:
 
 
 def _shape(folder: Path) -> list[Any]:
+    pickled.refuse(folder)
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     return [base_of(folder), *(config.get(name) for name in SHAPE)]
 
