@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from manifests.component import Context
-from manifests.errors import ConservationError
+from manifests.errors import ConservationError, UserError
 from manifests.jobs import rows
 from manifests.jobs.stages import Stage, space_of
 from manifests.migrations import utc
@@ -99,10 +99,50 @@ def mix(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     names = [ref for (ref,) in store.query("SELECT blend FROM store.blends").iter_rows()]
     like = getattr(mixer, "like", None)
     earlier = {ref: rows.blend_of(store, ref) for ref in names if like is not None and ref.split("@")[0] == like}
-    blend = mixer.blend(rows.pool(store, None if space is None else space.name, context), stage.seed, earlier)
+    pool = rows.pool(store, None if space is None else space.name, context)
+    _expect_rows(store, mixer, pool.samples)
+    blend = mixer.blend(pool, stage.seed, earlier)
+    _tell(blend, mixer, context)
     tables = blend_tables(store, blend)
     export(blend, tables.pop("text"), context.root / "blends" / blend.ref)
     return tables
+
+
+def _expect_rows(store: Store, mixer: Any, samples: pl.DataFrame) -> None:  # noqa: ANN401 - any mixer
+    """Raise UserError, with the funnel, where a recipe is to draw from generalist rows and none is left."""
+    if getattr(mixer, "rows", None) == 0 or getattr(mixer, "like", None) is not None:
+        return
+    if "generalist" in samples["role"] or not store.query("FROM store.sources WHERE role = 'generalist'").height:
+        return
+    read, rejected = store.query(
+        "SELECT sum(rows), sum(rejects) FROM store.sources WHERE role = 'generalist'",
+    ).row(0)
+    dropped = store.query(
+        "SELECT step, reason, count(*) FROM store.decisions JOIN store.samples USING (sample_id)"
+        " WHERE NOT kept AND role = 'generalist' GROUP BY ALL ORDER BY min(store.decisions.stage), 3 DESC, 2"
+    )
+    parts = [
+        f"{read} read",
+        f"{rejected} rejected",
+        *(f"{n} dropped by {step} ({why})" for step, why, n in dropped.rows()),
+    ]
+    raise UserError(
+        f"blend '{mixer.name}' has no generalist row to draw from",
+        value="; ".join(parts),
+        remedy="see which rows and why with: SELECT * FROM funnel; loosen the step that drops them",
+    )
+
+
+def _tell(blend: Blend, mixer: Any, context: Context) -> None:  # noqa: ANN401 - any mixer
+    """Say how often rows are repeated; raise UserError where all rows that pass a recipe's gate are none."""
+    drawn = blend.members.filter(pl.col("role") == "generalist")
+    if drawn.is_empty() and getattr(mixer, "rows", None) == "all":
+        what = f"blend '{mixer.name}' draws all generalist rows that pass, and none passes"
+        raise UserError(what, value=mixer.where, remedy="loosen `where`, or write rows: 0 for none")
+    most = int(drawn["repeats"].max() or 0)  # type: ignore[arg-type]
+    if most > 1:
+        total = int(drawn["repeats"].sum())
+        context.say(f"{blend.ref}: {total:,} generalist rows from {drawn.height:,}: each is shown up to {most} times")
 
 
 def blend_tables(store: Store, blend: Blend) -> Tables:

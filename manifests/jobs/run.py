@@ -20,7 +20,7 @@ from manifests.engine import Local
 from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
 from manifests.jobs import execute, quality, rows, training
 from manifests.jobs.progress import Reporter, Silent
-from manifests.jobs.stages import APART, BASE, EXPENSIVE, FAILED, Stage, artefact, data_stages, training_stages
+from manifests.jobs.stages import APART, BASE, EXPENSIVE, FAILED, Stage, artefact, data_stages, place, training_stages
 from manifests.store import Manifest, StageRecord, Store
 
 if TYPE_CHECKING:
@@ -245,7 +245,10 @@ class _Runner:
             raise Interrupted("stopped between stages; the same command goes on from here")
         self.reporter.start(stage.name, 0, "rows")
         begun = time.monotonic()
-        tables = work()
+        try:
+            tables = work()
+        except UserError as error:
+            raise error.at(place(self.job, stage)) from error
         seconds = time.monotonic() - begun
         record = StageRecord(stage.name, stage.kind, stage.key, stage.spec, stage.position, seconds)
         written = self._commit(record, tables)

@@ -36,6 +36,7 @@ FAILED: Final = "failed"
 """Recorded in place of its key for a stage that failed, so that it is tried again."""
 
 _ORDER: Final = (("read",), ("step", "score"), ("cells",), ("mix",), ("base",), ("train",), ("measure",), ("compare",))
+_SECTIONS: Final = {"read": "sources", "step": "curate", "score": "curate", "mix": "mix", "base": "train"}
 _PLACES: Final = {kind: place for place, kinds in enumerate(_ORDER) for kind in kinds}
 _ROOM: Final = 100_000
 """Most stages of a kind. With a range for each, a stage keeps its position when one of another kind comes or goes."""
@@ -85,6 +86,18 @@ def artefact(stage: Stage, root: Path) -> Path | None:
     if stage.kind == "mix":
         return root / "blends" / stage.name.split(":", 1)[1]
     return root / "runs" / stage.parent if stage.kind == "train" else None
+
+
+def place(job: Job, stage: Stage) -> str:
+    """Return `file:line` of the part of the job that a stage does; empty for a job that was not read from a file."""
+    section = _SECTIONS.get(stage.kind)
+    if section is None or not job.located.file:
+        return ""
+    parts = getattr(job, section)
+    at = next((i for i, part in enumerate(parts) if part is stage.component), None) if section != "train" else None
+    if at is None:
+        return job.where(section)
+    return job.where(section, job.entries[at] if section == "mix" else at)
 
 
 def step_label(position: int, kind: str) -> str:
