@@ -140,7 +140,7 @@ def test_its_row_fails_with_the_reason_and_the_others_do_not(reply, why, tmp_pat
     assert {row["status"] for row in found.values()} == {"ok"}
 
 
-def test_an_answer_that_trickles_in_is_given_up_in_time(tmp_path):
+def test_case_047_an_answer_that_trickles_in_is_given_up_in_time(tmp_path):
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(GOOD)}\r\n\r\n".encode()
     pieces = [head, *(GOOD[i : i + 1].encode() for i in range(len(GOOD)))]
     with hostile(*pieces, pause=0.2) as url:
