@@ -199,7 +199,8 @@ def export(
         Path | None, typer.Option("--to", help="Folder to write; left out: blends/BLEND, or exports/BLEND-FORMAT.")
     ] = None,
     layout: Annotated[
-        str, typer.Option("--format", help="dataset, parquet, messages, sharegpt, alpaca or prompt-completion.")
+        str,
+        typer.Option("--format", help="dataset, parquet, messages, sharegpt, alpaca, prompt-completion, mds or ids."),
     ] = "dataset",
     expand: Annotated[bool, typer.Option("--expand", help="Write a row as often as it is to be seen.")] = False,
     shard_rows: Annotated[int, typer.Option("--shard-rows", min=1, help="Most rows of one file.")] = 100_000,

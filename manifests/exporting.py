@@ -55,9 +55,10 @@ def export(
         raise UserError("not a folder", value=str(out), remedy="give a folder to write")
     if out.is_dir() and any(out.iterdir()) and not (out / OURS).exists():
         raise UserError("this folder holds other files", value=str(out), remedy="give a new folder: it is replaced")
+    text = "" if layout == "ids" else "s.messages, "
     samples = manifest.sql(
-        "SELECT DISTINCT s.sample_id, s.messages, s.source, s.task, s.licence, o.non_commercial FROM samples s"
-        " JOIN sources o USING (source) JOIN blend_members m USING (sample_id) WHERE m.blend = ? ORDER BY s.sample_id",
+        f"SELECT s.sample_id, {text}s.source, s.task, s.licence, o.non_commercial FROM samples s"  # noqa: S608
+        " JOIN sources o USING (source) SEMI JOIN (FROM blend_members WHERE blend = ?) USING (sample_id)",
         [found[0]],
     )
     drawn = blend_of(Published(manifest), found[0])

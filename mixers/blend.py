@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from manifests.names import canonical_json, digest, digest_bytes
@@ -31,7 +32,7 @@ class Blend:
         """`name@seed`: how a blend is called in the manifest."""
         return f"{self.name}@{self.seed}"
 
-    @property
+    @cached_property
     def content_id(self) -> str:
         """128-bit hash of the members in order: (sample id, role, weight, repeats)."""
         columns = self.members.sort("position").select("sample_id", "role", "weight", "repeats")
@@ -49,4 +50,4 @@ def _json(members: pl.DataFrame) -> bytes:
         for name in ("role", "weight", "repeats")
     ]
     lines = pl.select(pl.format('["{}",{},{},{}]', members["sample_id"], *shown)).to_series()
-    return b"[" + ",".join(lines.to_list()).encode() + b"]"
+    return f"[{lines.str.join(',').item()}]".encode()

@@ -45,31 +45,39 @@ def export(blend: Blend, samples: pl.DataFrame, folder: Path) -> Path:
 
 
 def rows_of(blend: Blend, samples: pl.DataFrame) -> pl.DataFrame:
-    """Return the members with their samples' text and facts in training order; `nc` flags non-commercial rows."""
-    columns = ["sample_id", "messages", "source", "task", "licence"]
-    flagged = pl.col("licence").map_elements(non_commercial, return_dtype=pl.Boolean)
+    """Return the members with their samples' text and facts in training order; `nc` flags non-commercial rows.
+
+    Messages may be left out of `samples`. Raises UserError when a member is not among them.
+    """
+    columns = [name for name in ("sample_id", "messages", "source", "task", "licence") if name in samples.columns]
+    limited = [name for name in samples["licence"].unique() if non_commercial(name)]
+    flagged = pl.col("licence").is_in(limited)
     if "non_commercial" in samples.columns:
         flagged = flagged | pl.col("non_commercial").fill_null(value=False)
-    rows = blend.members.join(samples.select(*columns, flagged.alias("nc")), on="sample_id", how="left")
-    absent = rows.filter(pl.col("messages").is_null())
+    facts = samples.select(*columns, flagged.alias("nc"))
+    rows = blend.members.sort("position").join(facts, on="sample_id", how="left", maintain_order="left")
+    absent = rows.filter(pl.col("nc").is_null())
     if absent.height:
         raise UserError(
             f"blend '{blend.ref}' has {absent.height} members that are not among the samples",
             value=absent["sample_id"][0],
             remedy="export with the samples of the manifest that the blend was drawn from",
         )
-    return rows.sort("position")
+    return rows
 
 
 def write_parquet(rows: pl.DataFrame, path: Path) -> None:
-    """Write `rows` as one Parquet file with typed messages; the same rows give the same bytes under one pyarrow."""
+    """Write `rows` as one Parquet file, messages typed; the same rows give the same bytes under one pyarrow."""
     import pyarrow.parquet as pq
 
     pq.write_table(table_of(rows), path, compression="zstd", row_group_size=100_000, version="2.6", store_schema=False)
 
 
 def table_of(rows: pl.DataFrame) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Return rows of a blend as an Arrow table: messages as lists of {role, content}, beside the members' facts."""
+    """Return rows of a blend as an Arrow table: messages as lists of {role, content}, beside the members' facts.
+
+    Of the columns that an export has, those that `rows` has.
+    """
     import pyarrow as pa
 
     message = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
@@ -80,12 +88,14 @@ def table_of(rows: pl.DataFrame) -> Any:  # noqa: ANN401 - pyarrow has no types
         "weight": pa.float64(),
         "repeats": pa.int32(),
         "reason": pa.string(),
+        "epoch": pa.int32(),
     }
-    if "epoch" in rows.columns:
-        types["epoch"] = pa.int32()
-    columns = {name: rows[name].to_list() for name in types}
-    columns["messages"] = [json.loads(text) for text in columns["messages"]]
-    return pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
+    held = pa.schema([(name, kind) for name, kind in types.items() if name in rows.columns])
+    frame = rows.select(held.names)
+    if "messages" in held.names:
+        turns = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+        frame = frame.with_columns(pl.col("messages").str.json_decode(turns))
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(held).combine_chunks()
 
 
 def recipe(blend: Blend) -> str:
@@ -102,16 +112,20 @@ def recipe(blend: Blend) -> str:
     return json.dumps(json.loads(canonical_json(facts)), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def card(blend: Blend, rows: pl.DataFrame, data: str) -> str:
-    """Return the dataset card over the files `data` (a path or glob): composition, licences, what is not for sale."""
-    licences = sorted(set(rows["licence"]))
+def card(blend: Blend, rows: pl.DataFrame, data: str | None) -> str:
+    """Return the dataset card: composition, licences, what is not for sale.
+
+    `data` is the path or glob of the files that `datasets` reads, None where it reads none.
+    """
+    licences = rows["licence"].unique().sort().to_list()
     named = sorted({name.lower() if name.lower() in _CARD_LICENCES else "other" for name in licences})
-    front = {
+    front: dict[str, Any] = {
         "license": named[0] if len(named) == 1 else named,
         "pretty_name": blend.ref,
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": data}]}],
     }
-    limited = sorted(set(rows.filter(pl.col("nc"))["licence"]))
+    if data is not None:
+        front["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": data}]}]
+    limited = rows.filter("nc")["licence"].unique().sort().to_list()
     total = int(rows["repeats"].sum())
     lines = [
         "---",

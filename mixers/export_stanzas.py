@@ -57,7 +57,7 @@ def stanzas(layout: str, ref: str, files: Sequence[str]) -> dict[str, str]:
     if kind in _TRL:
         entry = {"path": reader, "data_files": list(files), "split": "train", "columns": list(_TRL[kind])}
         found["trl.yaml"] = _yaml({"datasets": [entry]}, "trl sft --config")
-    axolotl = {"path": reader, "data_files": list(files), "split": "train", **_AXOLOTL[kind]}
+    axolotl = {"path": "data", "ds_type": reader, "data_files": list(files), "split": "train", **_AXOLOTL[kind]}
     found["axolotl.yaml"] = _yaml({"datasets": [axolotl]}, "axolotl train, with the rest of the configuration in it")
     info = {name: {"file_name": "data", **_FACTORY[kind]}}
     found["dataset_info.json"] = json.dumps(info, indent=2, sort_keys=True) + "\n"
