@@ -8,9 +8,11 @@ import sys
 import polars as pl
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from manifests.errors import UserError
-from mixers.export import SHARD, export
+from mixers.export import SHARD, export, table_of
 from mixers.proportional import Proportional
 from tests.mixers.pools import usual
 
@@ -65,6 +67,18 @@ def test_a_second_export_replaces_the_first_and_leaves_nothing_else(tmp_path):
     export(drawn(20), samples(), tmp_path / "b")
     assert pl.read_parquet(tmp_path / "b" / SHARD).height == 30
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+TURNS = st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXT}), max_size=3)
+
+
+@given(st.lists(TURNS, min_size=1, max_size=4), st.booleans())
+def test_a_table_holds_the_messages_that_the_json_holds(turns, ascii_only):
+    text = [json.dumps(some, ensure_ascii=ascii_only) for some in turns]
+    found = table_of(pl.DataFrame({"messages": pl.Series(text, dtype=pl.String)}))
+    assert found.column_names == ["messages"]
+    assert found["messages"].to_pylist() == turns
 
 
 def card(folder):

@@ -111,6 +111,7 @@ def test_no_stanza_stands_beside_files_that_its_trainer_does_not_read(tmp_path):
     assert sorted(found) == ["README.md", "data/train-00000-of-00001.parquet", "recipe.json"]
     found = bytes_of(export_as(drawn(), samples(), tmp_path / "x", "mds"))
     assert sorted(found) == ["README.md", "data/index.json", "data/train-00000-of-00001.mds", "recipe.json"]
+    assert b"configs:" not in found["README.md"]  # `datasets` reads no MDS
 
 
 def test_ids_hold_the_members_and_no_text(tmp_path):
