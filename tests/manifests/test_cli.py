@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 
@@ -284,6 +285,19 @@ def test_export_in_another_layout_leaves_the_folder_of_the_run_alone(manifest, t
     assert files(manifest / "blends" / "some@0") == before
     assert "did you mean 'alpaca'?" in blendsmith("export", manifest, "some@0", "--format", "alpacca")[2]
     assert "--format parquet" in blendsmith("export", manifest, "some@0", "--expand")[2]
+
+
+def test_export_writes_ids_without_text_and_shards_of_mds(manifest, tmp_path, blendsmith):
+    with Manifest(manifest) as opened:
+        wanted = opened.sql("SELECT position, sample_id, weight, repeats FROM blend_members WHERE blend = 'some@0'")
+    assert blendsmith("export", manifest, "some@0", "--format", "ids", "--to", tmp_path / "ids")[0] == 0
+    assert pl.read_parquet(tmp_path / "ids" / "data").equals(wanted.sort("position"))
+    assert (
+        blendsmith("export", manifest, "some@0", "--format", "mds", "--shard-rows", "9", "--to", tmp_path / "m")[0] == 0
+    )
+    index = json.loads((tmp_path / "m" / "data" / "index.json").read_text())
+    assert sum(shard["samples"] for shard in index["shards"]) == wanted.height
+    assert max(shard["samples"] for shard in index["shards"]) == 9
 
 
 def test_a_blend_comes_as_a_dataset_with_the_rows_of_the_frame(manifest):
