@@ -18,7 +18,7 @@ CLAIM_LABELS: Final = ("true", "false", "unknown")
 """The words of a claim's recorded verdict in HaluEval-2.0 (arXiv 2401.03205): the second may carry a correction."""
 _CUT: Final = "length"
 _NAMED: Final = re.compile(r"[\s*_#>`\-]*[^\W\d_][\w /\-]{0,40}?[\s*_`]*[:：=](?P<value>.*)", re.DOTALL)
-_CORRECTION: Final = re.compile(r"[\s,;.:\-]*\[\s*corrected\s+facts?\s*\][\s:]*", re.IGNORECASE)
+_CORRECTION: Final = re.compile(r"\[\s*corrected\s+facts?\s*\][\s:]*", re.IGNORECASE)
 _DECORATION: Final = " \t\r\n\f\v*_`~#>'\"“”‘’«»()[]<>{}.,;:!?-–—"
 _AFTER: Final = frozenset(".,;:!-–—(")
 _SHOWN: Final = 80
@@ -70,7 +70,7 @@ def read_claim(text: str, finish: str = "stop", labels: Sequence[str] = CLAIM_LA
     marker = _CORRECTION.search(text)
     if marker is None:
         return ClaimVerdict(*read_answer(text, finish, labels))
-    index, why = read_answer(text[: marker.start()], "stop", labels)
+    index, why = read_answer(text[: marker.start()].rstrip(" \t\r\n\f\v,;.:-"), "stop", labels)
     if index is None:
         return ClaimVerdict(None, why)
     if index != 1:

@@ -27,9 +27,11 @@ _SHORT: Final = frozenset({
     "u.k", "d.c", "ph.d", "approx", "ca", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct",
     "nov", "dec",
 })  # fmt: skip
-_BREAK: Final = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])|\s*\n+\s*")
+_BREAK: Final = re.compile(r"[.!?…][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])|\n\s*")
 _MARKER: Final = re.compile(r"^\s*(?:[-*•▪●]+|\(?\d{1,3}[.)]|#{1,6})\s+")
-_LAST: Final = re.compile(r"([A-Za-z][A-Za-z.]*)\.[\"'”’)\]]*\s*$")
+_LAST: Final = re.compile(r"([A-Za-z][A-Za-z.]*)\.$")
+_NEAR: Final = 40
+"""Characters before a full stop that are looked at for an abbreviation: more than the longest has."""
 _WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|n't\b|\w+(?:['’]\w+)?")
 
 
@@ -38,10 +40,10 @@ def sentences(text: str) -> list[str]:
     found: list[str] = []
     at = 0
     for match in _BREAK.finditer(text):
-        piece = text[at : match.end()]
-        if "\n" not in match[0] and _abbreviated(piece):
+        end = match.start() + 1
+        if "\n" not in match[0] and _abbreviated(text[max(at, end - _NEAR) : end]):
             continue
-        found.extend(_cut(piece))
+        found.extend(_cut(text[at : match.end()]))
         at = match.end()
     found.extend(_cut(text[at:]))
     return found
@@ -73,8 +75,9 @@ def negated(text: str) -> bool:
     return found % 2 == 1
 
 
-def _abbreviated(piece: str) -> bool:
-    match = _LAST.search(piece)
+def _abbreviated(before: str) -> bool:
+    """Return whether what ends with a full stop ends with an abbreviation or an initial."""
+    match = _LAST.search(before)
     if match is None:
         return False
     word = match[1]

@@ -45,6 +45,7 @@ class Client:
         self._host, self._port = parts.hostname or "", parts.port
         self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._key = (key or "").encode()
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeout, self._retries, self._backoff, self.stop = timeout, retries, backoff, stop
@@ -96,7 +97,7 @@ class Client:
         try:
             connection.request(method, self._base + path, body, self._headers)
             response = connection.getresponse()
-            data = _body(response, deadline)
+            data = self._without_key(_body(response, deadline))
         except ConnectionRefusedError as error:
             self._drop()
             raise Gone(0, f"connection refused ({self._host}:{connection.port})", again=True) from error
@@ -118,6 +119,10 @@ class Client:
         if len(data) > MAX_BODY:
             raise Fault(0, f"malformed reply: more than {MAX_BODY >> 20} MiB", again=True)
         return _object(data, check)
+
+    def _without_key(self, data: bytes) -> bytes:
+        """Return a body without the key: servers repeat it in errors, and errors are kept and shown."""
+        return data.replace(self._key, b"[key]") if self._key else data
 
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)

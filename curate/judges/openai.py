@@ -95,9 +95,8 @@ class OpenAI:
                 remedy="put the key into a variable, named by api_key_env",
             )
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise UserError(
-                "not the url of a server", value=self.url, remedy="give one such as http://127.0.0.1:8000/v1"
-            )
+            bare = parts._replace(query="", fragment="").geturl()  # what was left out may be a key
+            raise UserError("not the url of a server", value=bare, remedy="give one such as http://127.0.0.1:8000/v1")
         return self
 
     def identity(self) -> dict[str, Any]:

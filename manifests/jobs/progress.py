@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from manifests.output import symbols
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -124,7 +126,7 @@ class Live:
 
     def say(self, text: str) -> None:
         """Leave a line above the bar."""
-        self._progress.console.print(f"  {text}", highlight=False)
+        self._progress.console.print(f"  {symbols(text, lines=True)}", highlight=False, markup=False)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -139,7 +141,7 @@ def reporter() -> Reporter:
 def _line(stream: TextIO) -> Callable[[str], object]:
     def write(text: str) -> None:
         """Write a line at once."""
-        stream.write(text + "\n")
+        stream.write(symbols(text, lines=True) + "\n")
         stream.flush()
 
     return write

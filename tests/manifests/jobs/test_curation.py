@@ -312,7 +312,7 @@ def test_a_number_of_rows_may_be_asked_for_instead_of_a_threshold(tmp_path):
 def test_a_source_that_would_vanish_stops_the_job_and_keeps_what_came_before(tmp_path):
     path = cut(curated_job.write(tmp_path), "{kind: exact}", "{kind: fuzzy, threshold: 0.6, max_removed_share: 0.05}")
     assert refused(path) == (
-        "near-duplicate removal would take more than 5.0% of a source: ['extra']\n"
+        f"{path}:9: near-duplicate removal would take more than 5.0% of a source: ['extra']\n"
         "  loss by source: extra: 1 of 13 (7.7%); pool: 1 of 36 (2.8%)\n"
         "  raise `threshold`, set `max_shingle_rows` (templates), compare another `key`, or raise `max_removed_share`"
     )
