@@ -33,9 +33,9 @@ class Hyperparameters:
         Annotated[int, Field(ge=1)] | None,
         Field(
             description=(
-                "Optimizer steps of every blend: the positions are the same, not the epochs. 100 when no "
-                "budget is given; each of `steps`, `tokens`, `exposures` and `epochs` that is given makes "
-                "a run of its own."
+                "Optimizer steps of every blend: the positions are the same, not the epochs. Each of "
+                "`steps`, `tokens`, `exposures` and `epochs` that is given makes a run of its own; with "
+                "none, there are two: `tokens` of 100 full steps, and 3 `exposures`."
             )
         ),
     ] = None
