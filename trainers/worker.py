@@ -14,7 +14,7 @@ from manifests.component import Context, Table, spec_of
 from manifests.engine import start
 from manifests.errors import Interrupted, UserError
 from trainers.state import CHECKPOINT, read_header
-from trainers.trainer import BASES, TASKS, TRAINERS, Fitted, Measured, Request
+from trainers.trainer import BASES, TASKS, TRAINERS, Example, Fitted, Measured, Request
 
 PROGRESS: Final = "progress"
 """File in a run's folder: `step steps`, replaced about twice a second while it trains."""
@@ -143,10 +143,8 @@ def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measu
     from trainers.evaluate import Model
     from trainers.loop import threads
 
-    stopping = _stopper(request)
-    context = Context(root=request.out.parent, stopping=stopping)
     found: list[tuple[str, Measured]] = []
-    tasks = [(build(TASKS, spec), examples) for spec, examples in request.tasks]
+    tasks = _tasks(request)
     found += [(task.name, one) for task, _ in tasks if hasattr(task, "read") for one in task.read(request.run)]
     tasks = [(task, examples) for task, examples in tasks if not hasattr(task, "read")]
     if not tasks:
@@ -154,13 +152,49 @@ def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measu
     with threads(request.threads):
         model = stand_in(request) if request.baseline else Model.load(path or request.out)
         try:
-            for task, examples in tasks:
-                if stopping():
-                    raise Interrupted(f"stopped while measuring {request.run}")
-                found += [(task.name, measured) for measured in task.measure(model, examples, context)]
+            found += _measured(request, tasks, model)
         finally:
             model.close()
     return _defined(found) if request.baseline else found
+
+
+def measure_served(requests: Sequence[Request]) -> list[list[tuple[str, Measured]] | BaseException]:
+    """Measure the runs of `requests` by vLLM, all those of one base on one engine.
+
+    Return for each in order what `measure` returns, or that the user stopped before it; a base's engine that fails
+    raises for all.
+    """
+    start()
+    from trainers.served import Weights, grouped, serving
+
+    models = [Weights.of(request.base if request.baseline else request.out) for request in requests]
+    found: dict[int, list[tuple[str, Measured]] | BaseException] = {}
+    for numbers in grouped(models):
+        with serving([models[number] for number in numbers]) as served:
+            for number, model in zip(numbers, served, strict=True):
+                try:
+                    found[number] = _measured(requests[number], _tasks(requests[number]), model)
+                except Interrupted as stopped:
+                    found[number] = stopped
+    return [found[number] for number in range(len(requests))]
+
+
+Exam = tuple[Any, tuple[Example, ...]]
+
+
+def _tasks(request: Request) -> list[Exam]:
+    return [(build(TASKS, spec), examples) for spec, examples in request.tasks]
+
+
+def _measured(request: Request, tasks: Sequence[Exam], model: Any) -> list[tuple[str, Measured]]:  # noqa: ANN401
+    stopping = _stopper(request)
+    context = Context(root=request.out.parent, stopping=stopping)
+    found: list[tuple[str, Measured]] = []
+    for task, examples in tasks:
+        if stopping():
+            raise Interrupted(f"stopped while measuring {request.run}")
+        found += [(task.name, measured) for measured in task.measure(model, examples, context)]
+    return found
 
 
 def _defined(found: list[tuple[str, Measured]]) -> list[tuple[str, Measured]]:
