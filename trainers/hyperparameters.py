@@ -95,6 +95,15 @@ class Hyperparameters:
             description="Activations are computed again in the backward pass: a third more arithmetic, far less memory."
         ),
     ] = False
+    attention: Annotated[
+        Literal["sdpa", "flex"],
+        Field(
+            description=(
+                "How the layers attend: sdpa, everywhere, or on a GPU flex, which skips what packed rows do "
+                "not see of each other and holds no mask; it compiles kernels first."
+            )
+        ),
+    ] = "sdpa"
     compile: Annotated[
         bool,
         Field(

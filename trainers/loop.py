@@ -14,7 +14,7 @@ from manifests.errors import Interrupted, UserError
 from manifests.names import digest, k64, seed64
 from trainers import entropy, memory, state
 from trainers.budget import Budget, budgets, steps_of
-from trainers.pack import Batch, Item, batches, collate, inputs
+from trainers.pack import Batch, Item, batches, by_flex, collate, inputs
 from trainers.processes import Group
 from trainers.render import Problem, Renderer
 from trainers.saved import Held, Progress
@@ -225,7 +225,7 @@ def loss_of(model: Any, batch: Batch) -> Any:  # noqa: ANN401 - tensors
 
     device = device_of(model)
     where, targets, weights = (torch.from_numpy(a).to(device) for a in (batch.where, batch.targets, batch.weights))
-    given = inputs(batch, device, next(model.parameters()).dtype)
+    given = inputs(batch, device, next(model.parameters()).dtype, flex=by_flex(model))
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device != "cpu"):
         return entropy.summed(model, given, where, targets, weights)
 

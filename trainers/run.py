@@ -16,7 +16,7 @@ from trainers import state
 from trainers.evaluate import BUCKET, load_tokenizer, logits_at, quiet
 from trainers.loggers import opened, silent
 from trainers.loop import Around, Settings, device_of, items_of, threads, train
-from trainers.pack import Item, collate, inputs
+from trainers.pack import Item, by_flex, collate, inputs
 from trainers.processes import Group, joined
 from trainers.render import Renderer
 from trainers.saved import Progress
@@ -167,7 +167,7 @@ def check_packing(model: Any, items: Sequence[Item]) -> None:  # noqa: ANN401 - 
     with torch.inference_mode():
         for first in (one, other):
             batch = collate([first, two], [[0, 1]])
-            given = inputs(batch, device_of(model), next(model.parameters()).dtype)
+            given = inputs(batch, device_of(model), next(model.parameters()).dtype, flex=by_flex(model))
             seen.append(logits_at(model, given, places).float())
     model.train(training)
     if not bool(torch.allclose(seen[0], seen[1], rtol=0, atol=1e-4)):
