@@ -8,7 +8,6 @@ from typing import Any
 
 from manifests.errors import UserError
 from trainers.evaluate import load_model
-from trainers.loop import device_of
 
 
 def dressed(model: Any, trainer: Any) -> Any:  # noqa: ANN401 - a model, a trainer with `Hyperparameters`
@@ -17,7 +16,7 @@ def dressed(model: Any, trainer: Any) -> Any:  # noqa: ANN401 - a model, a train
     Raise UserError for flex attention on a CPU, where torch has no backward pass of it.
     """
     if trainer.attention == "flex":
-        if device_of(model) == "cpu":
+        if next(model.parameters()).device.type == "cpu":
             raise UserError(
                 "torch cannot train by flex attention on a CPU", value="attention: flex", remedy="leave attention out"
             )

@@ -95,6 +95,15 @@ class Hyperparameters:
             description="Activations are computed again in the backward pass: a third more arithmetic, far less memory."
         ),
     ] = False
+    shard: Annotated[
+        bool,
+        Field(
+            description=(
+                "In several processes (torchrun) each holds a part of weights, gradients and optimizer "
+                "state (FSDP2): less memory, the same weights up to rounding."
+            )
+        ),
+    ] = False
     attention: Annotated[
         Literal["sdpa", "flex"],
         Field(

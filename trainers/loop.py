@@ -18,6 +18,7 @@ from trainers.pack import Batch, Item, batches, by_flex, collate, inputs
 from trainers.processes import Group
 from trainers.render import Problem, Renderer
 from trainers.saved import Held, Progress
+from trainers.sharded import is_sharded, whole
 from trainers.trainer import Row
 from trainers.validation import Watch
 
@@ -168,7 +169,7 @@ class _Loop:
         for group in optimizer.param_groups:
             group["lr"] = lr
         loss, tokens = self._gradients(bins, done)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.held.named.values(), settings.clip))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.held.named.values(), settings.clip)))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.held.keep(done)
             raise _diverged(step, loss, settings.lr)
@@ -205,7 +206,8 @@ class _Loop:
             done.halved = done.step + 1  # outside of the handler, whose traceback holds the tensors
             self.held.optimizer.zero_grad(set_to_none=True)
             memory.free()
-        group.reduce(self.held.named.values())
+        if not any(is_sharded(value) for value in self.held.named.values()):
+            group.reduce(self.held.named.values())
         return group.total([loss])[0], tokens
 
     def _measure(self, watch: Watch, done: Progress) -> float:
@@ -257,7 +259,8 @@ def gradients(
 ) -> tuple[float, int]:
     """Add the gradients of one step's mean loss and return (loss, tokens); each process takes `parts` of its parts.
 
-    Two processes of one part each give what one process of two parts gives, bit for bit.
+    Two processes of one part each give what one process of two parts gives, bit for bit. Where the model is split over
+    the processes its gradients are summed at once, and each makes as many passes as the others, some for nothing.
     """
     group = group or Group()
     size = math.ceil(len(bins) / (parts * group.size))
@@ -265,10 +268,15 @@ def gradients(
     if hasattr(model, "gradients"):  # a run of several that are trained together
         return model.gradients(split), sum(batch.tokens for batch in split)
     share = 1.0 / sum(float(batch.weights.sum()) for batch in split)
+    mine = [(batch, share) for batch in split[group.rank * parts : (group.rank + 1) * parts]]
+    scale = 1
+    if group.size > 1 and is_sharded(next(model.parameters())):
+        mine += [(split[0], 0.0)] * (parts - len(mine))
+        scale = group.size  # its gradients are means
     total = 0.0
-    for batch in split[group.rank * parts : (group.rank + 1) * parts]:
-        loss = loss_of(model, batch) * share
-        loss.backward()
+    for batch, part in mine:
+        loss = loss_of(model, batch) * part
+        (loss * scale).backward()
         total += float(loss.detach())
     return total, sum(batch.tokens for batch in split)
 

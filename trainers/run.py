@@ -20,6 +20,7 @@ from trainers.pack import Item, by_flex, collate, inputs
 from trainers.processes import Group, joined
 from trainers.render import Renderer
 from trainers.saved import Progress
+from trainers.sharded import fill, shard, whole
 from trainers.speed import speed
 from trainers.trainer import Fitted, Row
 from trainers.validation import Watch, split
@@ -78,6 +79,9 @@ def _fit(
         model = prepare()
         check_base(model, renderer, settings.max_tokens)
         check_packing(model, items)
+        split_up = group.size > 1 and getattr(job.trainer, "shard", False)
+        if split_up:
+            model = shard(model, group)
         write = opened(getattr(job.trainer, "log_to", ()), job.out, facts_of(job), stack) if group.first else silent
         done = train(model, items, settings, job.seed, checkpoint, job.context, watch, Around(group, write))
         fitted = Fitted(
@@ -94,15 +98,23 @@ def _fit(
             best=done.best,
             note=remarks(done),
         )
+        values = (
+            {n: whole(v).detach().cpu() for n, v in model.named_parameters() if v.requires_grad} if split_up else {}
+        )
         if not group.first:
             return fitted
         with quiet():
-            save(model)
+            save(fill(prepare(), values) if split_up else model)
     tokenizer.save_pretrained(job.out)
     state.stamp(job.out, job.tags)
     figures = speed(model, done.tokens, done.seconds, settings.max_tokens, group.size)
     fitted = replace(fitted, content_id=state.content_id(job.out))
-    state.finish(job.out, checkpoint.key, fitted, {**facts_of(job), "speed": figures})
+    state.finish(
+        job.out,
+        checkpoint.key,
+        fitted,
+        {**facts_of(job), "speed": figures, "processes": group.size, "sharded": split_up},
+    )
     return fitted
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from manifests.component import Context, Table, spec_of
 from manifests.engine import start
 from manifests.errors import Interrupted, UserError
+from trainers.processes import forget
 from trainers.state import CHECKPOINT, read_header
 from trainers.trainer import BASES, TASKS, TRAINERS, Example, Fitted, Measured, Request
 
@@ -55,6 +56,7 @@ def build(table: Table | type[Any], spec: Mapping[str, Any]) -> Any:  # noqa: AN
 def fit(request: Request) -> Fitted:
     """Fit the run of `request` into its folder, or go on with it, or return it when it is finished."""
     start()
+    forget()
     if _stopper(request)():
         raise Interrupted(f"stopped before {request.run} was fitted")
     trainer, context = build(TRAINERS, request.trainer), _context(request)
@@ -94,6 +96,7 @@ def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
     Return for each in order what `fit` returns or raises.
     """
     start()
+    forget()
     from trainers.bank.together import together
     from trainers.run import Job
 
@@ -123,6 +126,7 @@ def _parameters(request: Request) -> int | None:
 def make_base(spec: Mapping[str, Any], texts: Sequence[str], out: Path, stop: Path | None = None) -> Path:
     """Make the base model that `describe` described from `texts` into `out`, or return it when it is there."""
     start()
+    forget()
     out.parent.mkdir(parents=True, exist_ok=True)
     shown = out.parent / PROGRESS
     stopping = stop.exists if stop is not None else lambda: False
