@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERSION: Final = 2
 """Version of the job runner's own part in a stage's output; raise it when that changes."""
 
-STATISTICS: Final = "2"
+STATISTICS: Final = "3"
 """Version of the leaderboard and the comparisons; raise it when they are computed otherwise."""
 
 BASE: Final = Path("bases") / "scratch"
