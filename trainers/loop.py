@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,11 +19,9 @@ from trainers.processes import Group
 from trainers.render import Problem, Renderer
 from trainers.saved import Held, Progress
 from trainers.sharded import is_sharded, whole
+from trainers.speed import Write
 from trainers.trainer import Row
 from trainers.validation import Watch
-
-Write = Callable[[int, Mapping[str, float]], None]
-"""Takes (step, name -> figure) of a run as it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +178,8 @@ class _Loop:
         if self.watch is not None and self.watch.due(done.step, settings.steps):
             figures["validation_loss"] = self._measure(self.watch, done)
         done.seconds += clock() - started
+        if done.seconds > 0:
+            figures["tokens_per_second"] = done.tokens / done.seconds
         if done.step % settings.log_steps == 0 or done.step in (1, settings.steps):
             done.log.append((done.step, loss))
             self.around.write(done.step, figures)

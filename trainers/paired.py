@@ -42,10 +42,10 @@ def units(table: Array, clusters: Clusters) -> Array:
 def balance(clusters: Clusters, count: int) -> tuple[Array, float]:
     """Return what squared deviations of `units` are multiplied by, and the degrees of freedom of their mean square.
 
-    A large cluster draws the mean towards itself, so that the plain mean square is too small, and unequal clusters leave
-    fewer degrees of freedom than their number less one. The factors and the freedom are those of Bell and McCaffrey
-    (2002; CR2 with Satterthwaite's approximation, as in Imbens and Kolesar 2016) for a mean: with shares w and
-    a = w^2 / (1 - w), the variance is the sum of a d^2 over the clusters' deviations d, its freedom
+    A large cluster draws the mean towards itself, so that the plain mean square is too small, and unequal clusters
+    leave fewer degrees of freedom than their number less one. The factors and the freedom are those of Bell and
+    McCaffrey (2002; CR2 with Satterthwaite's approximation, as in Imbens and Kolesar 2016) for a mean: with shares w
+    and a = w^2 / (1 - w), the variance is the sum of a d^2 over the clusters' deviations d, its freedom
     1 / (sum w^2 + (sum a)^2 - sum a^2). Equal clusters have factors of 1 and their number less one. `count` is that of
     the units.
     """

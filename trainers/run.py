@@ -21,7 +21,7 @@ from trainers.processes import Group, joined
 from trainers.render import Renderer
 from trainers.saved import Progress
 from trainers.sharded import fill, shard, whole
-from trainers.speed import speed
+from trainers.speed import beside, speed
 from trainers.trainer import Fitted, Row
 from trainers.validation import Watch, split
 
@@ -83,7 +83,16 @@ def _fit(
         if split_up:
             model = shard(model, group)
         write = opened(getattr(job.trainer, "log_to", ()), job.out, facts_of(job), stack) if group.first else silent
-        done = train(model, items, settings, job.seed, checkpoint, job.context, watch, Around(group, write))
+        done = train(
+            model,
+            items,
+            settings,
+            job.seed,
+            checkpoint,
+            job.context,
+            watch,
+            Around(group, beside(write, model, settings.max_tokens, group.size)),
+        )
         fitted = Fitted(
             path=job.out,
             content_id="",

@@ -104,15 +104,31 @@ def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
         Job(build(TRAINERS, one.trainer), one.rows, one.base, one.seed, one.out, _context(one), one.tags)
         for one in requests
     ]
+    began, cpu = time.perf_counter(), time.process_time()
     try:
         found = together(jobs, jobs[0].trainer.together)
     finally:
         for request in requests:
             (request.out / PROGRESS).unlink(missing_ok=True)
+    spent = shares(found, time.perf_counter() - began, time.process_time() - cpu)
     return [
-        one if isinstance(one, BaseException) else dataclasses.replace(one, parameters=_parameters(request))
-        for one, request in zip(found, requests, strict=True)
+        one
+        if isinstance(one, BaseException)
+        else dataclasses.replace(one, cpu_seconds=seconds, parameters=_parameters(request))
+        for one, request, seconds in zip(found, requests, spent, strict=True)
     ]
+
+
+def shares(found: Sequence[Fitted | BaseException], wall: float, cpu: float) -> list[float | None]:
+    """Return each run's share of the processor time of runs that were trained together, by the seconds it was trained.
+
+    All None where some of it is another's: a run failed, was resumed, or was finished before.
+    """
+    seconds = [math.nan if isinstance(one, BaseException) else one.seconds for one in found]
+    total = math.fsum(seconds)
+    if not 0 < total <= wall:  # not so for NaN
+        return [None] * len(found)
+    return [cpu * part / total for part in seconds]
 
 
 def _context(request: Request) -> Context:
