@@ -20,7 +20,7 @@ from trainers.pack import Item, by_flex, collate, inputs
 from trainers.processes import Group, joined
 from trainers.render import Renderer
 from trainers.saved import Progress
-from trainers.sharded import fill, shard, whole
+from trainers.sharded import gathered, shard
 from trainers.speed import beside, speed
 from trainers.trainer import Fitted, Row
 from trainers.validation import Watch, split
@@ -80,19 +80,10 @@ def _fit(
         check_base(model, renderer, settings.max_tokens)
         check_packing(model, items)
         split_up = group.size > 1 and getattr(job.trainer, "shard", False)
-        if split_up:
-            model = shard(model, group)
+        model = shard(model, group) if split_up else model
         write = opened(getattr(job.trainer, "log_to", ()), job.out, facts_of(job), stack) if group.first else silent
-        done = train(
-            model,
-            items,
-            settings,
-            job.seed,
-            checkpoint,
-            job.context,
-            watch,
-            Around(group, beside(write, model, settings.max_tokens, group.size)),
-        )
+        around = Around(group, beside(write, model, settings.max_tokens, group.size))
+        done = train(model, items, settings, job.seed, checkpoint, job.context, watch, around)
         fitted = Fitted(
             path=job.out,
             content_id="",
@@ -107,23 +98,17 @@ def _fit(
             best=done.best,
             note=remarks(done),
         )
-        values = (
-            {n: whole(v).detach().cpu() for n, v in model.named_parameters() if v.requires_grad} if split_up else {}
-        )
+        whole = gathered(model, prepare, group) if split_up else model
         if not group.first:
             return fitted
         with quiet():
-            save(fill(prepare(), values) if split_up else model)
+            save(whole)
     tokenizer.save_pretrained(job.out)
     state.stamp(job.out, job.tags)
     figures = speed(model, done.tokens, done.seconds, settings.max_tokens, group.size)
     fitted = replace(fitted, content_id=state.content_id(job.out))
-    state.finish(
-        job.out,
-        checkpoint.key,
-        fitted,
-        {**facts_of(job), "speed": figures, "processes": group.size, "sharded": split_up},
-    )
+    made = {"speed": figures, "processes": group.size, "sharded": split_up}
+    state.finish(job.out, checkpoint.key, fitted, facts_of(job) | made)
     return fitted
 
 

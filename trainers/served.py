@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from manifests import engine
+from manifests import engine, pickled
 from manifests.errors import UserError, missing_extra
 from trainers.evaluate import Loglik, base_of, check_adapter, load_tokenizer, place
 from trainers.render import Messages, Rendered, Renderer
@@ -49,11 +49,13 @@ class Weights:
 
     @classmethod
     def of(cls, path: Path | str) -> Weights:
-        """Return the base and adapter of a run's folder, or a model that is a base itself."""
+        """Return the base and adapter of a run's folder, or a model that is a base itself; pickles are refused."""
         folder = Path(path)
+        pickled.refuse(folder)
         if not (folder / "adapter_config.json").is_file():
             return cls(str(path))
         check_adapter(folder)
+        pickled.refuse(Path(base_of(folder)))
         return cls(base_of(folder), folder)
 
 

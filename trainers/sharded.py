@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from trainers.dressing import layers
@@ -49,12 +49,16 @@ def held(value: Any) -> Any:  # noqa: ANN401 - tensors
     return value.detach().clone() if is_sharded(value) else value.detach().cpu().clone()
 
 
-def fill(model: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a model, tensors
-    """Put the values into the model's parameters of these names and return it."""
+def gathered(model: Any, prepare: Callable[[], Any], group: Group) -> Any:  # noqa: ANN401 - a model
+    """Return in the first process what `prepare` makes with all of what `model` was trained to; all must ask."""
     import torch
 
+    trained = {name: whole(v).detach().cpu() for name, v in model.named_parameters() if v.requires_grad}
+    if not group.first:
+        return model
+    complete = prepare()
     with torch.no_grad():
-        for name, value in model.named_parameters():
-            if name in values:
-                value.copy_(values[name])
-    return model
+        for name, value in complete.named_parameters():
+            if name in trained:
+                value.copy_(trained[name])
+    return complete

@@ -1,6 +1,6 @@
 """How often the view `best_sets` keeps the truly best blend, on simulated studies with known effects.
 
-    python -m tests.benchmarks.best_sets [--studies 500]
+    python -m tests.benchmarks.best_sets [--studies 200]
 
 Studies are drawn as in `compare_coverage`. The first blend is truly better than all others by `ahead`, in standard
 errors of a pair's difference; at 0 all are equal and it stands for any of them. A set holds the blend with the highest
@@ -53,10 +53,10 @@ def row(study: Study, ahead: float, studies: int, seed: int) -> str:
 
 def designs() -> Iterator[tuple[Study, float]]:
     """Yield the designs of the table."""
-    for blends, noise, ahead in itertools.product((3, 8), (0.0, 1.0, math.inf), (0.0, 1.0, 4.0)):
+    for blends, noise, ahead in itertools.product((3, 6), (0.0, 1.0, math.inf), (0.0, 1.0, 4.0)):
         yield Study(blends, 3, 50, noise), ahead
     for ahead in (0.0, 1.0, 4.0):
-        yield Study(8, 1, 50, 0.0), ahead
+        yield Study(6, 1, 50, 0.0), ahead
         yield Study(6, 3, 50, 1.0, 5.0), ahead
         yield Study(6, 3, 240, 0.3, 1.0, False, 20), ahead
 
@@ -64,7 +64,7 @@ def designs() -> Iterator[tuple[Study, float]]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--studies", type=int, default=200)
     options = parser.parse_args()
     print("blends seeds examples  noise    spread  ahead best kept%     size", flush=True)
     for index, (study, ahead) in enumerate(designs()):
