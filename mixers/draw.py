@@ -161,7 +161,7 @@ def specialists(pool: Pool, recipe: Any, seed: int) -> Drawn:  # noqa: ANN401 - 
 
 
 def _special(pool: Pool, tasks: Sequence[str], name: str) -> pl.Series:
-    """Return which samples are specialist rows of `tasks`, of any task without one; raise UserError for one with none."""
+    """Return which samples are specialist rows of `tasks`, of any without one; raise UserError for a task with none."""
     special = pool.samples["role"] == "specialist"
     if not tasks:
         return special
