@@ -104,4 +104,5 @@ def test_the_page_has_queries_and_variants():
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_of_the_page_answers(manifest, query):
-    assert manifest.sql(query.strip().removesuffix(";")).height > 0
+    found = manifest.sql(query.strip().removesuffix(";"))
+    assert (found.height == 0) == ("-robust" in query)  # the small manifest has no such task
