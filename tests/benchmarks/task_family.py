@@ -1,6 +1,6 @@
 """Adapters made from instructions that were never seen, on a family of tasks whose parts are known: every control.
 
-    python -m tests.benchmarks.task_family [--seeds 0,1,2] [--steps 800] [--arms generated,prompt,...] [--out DIR]
+    python -m tests.benchmarks.task_family [--seeds 0,1,2] [--steps 800] [--arms controls;fusion] [--out DIR]
 
 72 tasks: of six letters take that of a field (6), in a case (2), and put a sign behind it (6), as `3 upper !`. Twelve
 combinations are held out; each field, case, sign and each pair of them is seen. Per seed: a base of 0.1M parameters
@@ -142,11 +142,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--arms", help="names with commas between; `controls` and `ablations` stand for theirs")
+    parser.add_argument("--arms", help="names with ; between; `controls` and `ablations` stand for theirs")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     every = {**CONTROLS, **ABLATIONS}
-    named = [name.strip() for name in (options.arms or "controls,ablations").split(",")]
+    named = [name.strip() for name in (options.arms or "controls;ablations").split(";")]
     groups = {"controls": CONTROLS, "ablations": ABLATIONS}
     arms = {name: every[name] for part in named for name in groups.get(part, {part: None})}
     seeds = [int(seed) for seed in options.seeds.split(",")]

@@ -117,22 +117,27 @@ def adapted_base(trainer: Any, base: Path | str) -> tuple[Adapted, Encoder]:  # 
     return Adapted(model, slots_of(model, trainer.targets)), encoder
 
 
-def tasks_of(groups: Groups, renderer: Renderer, max_tokens: int, *, fused: bool) -> list[Task]:
-    """Return the tasks in the order of their instructions; rows that cannot be learnt are left out.
+def tasks_of(groups: Groups, renderer: Renderer, max_tokens: int, *, fused: bool) -> tuple[list[Task], list[Task]]:
+    """Return the tasks in the order of their instructions, and the same rows without any instruction.
 
-    Rendered behind the instruction's prefix where `fused`, else without it. Raise UserError when a task has no row.
+    The former stand behind their instruction's prefix where `fused`, else the two are the same. Rows that do not fit
+    are in neither. Raise UserError when a task has no row left.
     """
-    tasks = []
+    shown, bare = [], []
     for instruction, rows in groups.items():
-        given = renderer
+        turns = [without(row.messages) for row in rows]
+        alone = [renderer.row(each, max_tokens) for each in turns]
+        behind = alone
         if fused:
-            given = Following(renderer, instruction, len(prefix_ids(renderer, instruction)))  # type: ignore[assignment]
-        rendered = [given.row(without(row.messages), max_tokens) for row in rows]
-        kept = tuple(row for row in rendered if isinstance(row, Rendered))
+            following = Following(renderer, instruction, len(prefix_ids(renderer, instruction)))
+            behind = [following.row(each, max_tokens) for each in turns]
+        pairs = zip(behind, alone, strict=True)
+        kept = [(a, b) for a, b in pairs if isinstance(a, Rendered) and isinstance(b, Rendered)]
         if not kept:
             raise UserError("no row of a task fits into max_tokens", value=instruction[:80], remedy="raise max_tokens")
-        tasks.append(Task(instruction, kept))
-    return tasks
+        shown.append(Task(instruction, tuple(one for one, _ in kept)))
+        bare.append(Task(instruction, tuple(two for _, two in kept)))
+    return shown, bare
 
 
 def _generated(job: Job, groups: Groups, plain: Sequence[Row]) -> Progress:
@@ -161,14 +166,13 @@ def _learn(job: Job, groups: Groups, plain: Sequence[Row], folder: Path, key: st
     checkpoint = state.begin(folder, key)
     folders = bank(trainer.lora(), groups, job.base, job.seed, job.context) if trainer.taught else {}
     adapted, encoder = adapted_base(trainer, job.base)
-    tasks = tasks_of(groups, encoder.renderer, trainer.max_tokens, fused=trainer.fusion)
+    tasks, bare = tasks_of(groups, encoder.renderer, trainer.max_tokens, fused=trainer.fusion)
     features = encoder.vectors([task.instruction for task in tasks])
     with meta.seeded(job.seed, "generator"):
         generator = Generator(adapted.slots, features.shape[1], trainer.width, trainer.rank, trainer.form)
     generator.to(features.device)
-    if trainer.pretrain_steps:
+    if trainer.pretrain_steps and checkpoint.load() is None:
         _pretrain(job, adapted, encoder, generator, [row for rows in groups.values() for row in rows], plain)
-    bare = tasks_of(groups, encoder.renderer, trainer.max_tokens, fused=False) if trainer.fusion else tasks
     each = [folders[task.instruction] for task in bare] if trainer.taught else []
     teachers = Teachers.load(each, adapted, bare, trainer.top_k, trainer.temperature) if trainer.taught else None
     rows = {one: prefix_ids(encoder.renderer, one)[: trainer.instruction_tokens] for one in groups}
