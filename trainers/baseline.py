@@ -1,8 +1,9 @@
-"""What a score must beat to mean anything: the base model, the commonest answer, the input copied."""
+"""What a score must beat to mean anything: the base model, the commonest answer, the input or an example copied."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ BASELINES: Final[dict[str, str]] = {
     "base": "the base model before any training",
     "majority": "the commonest answer of the specialist rows, whatever the prompt",
     "copy": "the text to rewrite, as it is",
+    "demonstration": "the answer of the first worked example in the instruction",
 }
 """Name in the results -> what answers."""
 
@@ -72,12 +74,34 @@ class Copy:
         """Nothing is held."""
 
 
+@dataclass(frozen=True)
+class Demonstration:
+    """Answers every prompt with the output of its first worked example, in Tk-Instruct's layout; empty without one."""
+
+    def generate(self, prompts: Sequence[Turns], max_new_tokens: int) -> list[str]:
+        """Return the example's output for each prompt."""
+        found = [_EXAMPLE.search("\n\n".join(text for _, text in prompt)) for prompt in prompts]
+        return [match[1] if match else "" for match in found]
+
+    def loglik(self, pairs: Sequence[tuple[Turns, str]]) -> list[Loglik | None]:
+        """Return None for each: a copy has no likelihoods."""
+        return [None] * len(pairs)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+_EXAMPLE: Final = re.compile(r"Positive Example 1 -\nInput: .*?\nOutput: (.*?)(?=\n\n|\Z)", re.DOTALL)
+
+
 def stand_in(request: Request) -> Any:  # noqa: ANN401 - what has the verbs of a Model
     """Return what answers in the baseline `request.baseline`."""
     if request.baseline == "majority":
         return Majority.of([row.messages[-1][1] for row in request.rows])
     if request.baseline == "copy":
         return Copy.of([example for _, examples in request.tasks for example in examples])
+    if request.baseline == "demonstration":
+        return Demonstration()
     model = Model.load(request.base)
     tokenizer = laid_out(model.renderer.tokenizer, str(request.trainer.get("template", "own")))
     return replace(model, renderer=Renderer(tokenizer))

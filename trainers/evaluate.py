@@ -26,6 +26,7 @@ POSITIONS: Final = 4096
 """Positions of one batch: rows times padded length."""
 
 _ADAPTER: Final = "adapter_config.json"
+_INSTRUCTED: Final = "hypernet.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,19 @@ class Model:
     stops: frozenset[int]
 
     @classmethod
-    def load(cls, path: Path | str, device: str | None = None) -> Model:
+    def load(cls, path: Path | str, device: str | None = None) -> Any:  # noqa: ANN401 - a Model, or what acts as one
         """Load a full model folder, a PEFT adapter folder or a hub id (`name@revision`); safetensors only.
+
+        The folder of a run whose adapters are made from instructions gives a `hypernet.answer.Instructed`.
 
         `device` is `cpu`, `cuda` or None for what the machine has. CPU models are float32, GPU models bfloat16.
         """
         device = device or best_device()
         folder = Path(path)
+        if (folder / _INSTRUCTED).is_file():
+            from trainers.hypernet.answer import Instructed
+
+            return Instructed.load(folder, device)
         model = _adapted(folder, device) if (folder / _ADAPTER).is_file() else load_model(path, device)
         model.eval()
         tokenizer = load_tokenizer(path)
@@ -259,7 +266,11 @@ def load_tokenizer(path: Path | str) -> Any:  # noqa: ANN401 - a tokenizer
 
 def base_of(adapter: Path) -> str:
     """Return the base model of an adapter folder: its recorded path, else the path relative to the folder."""
-    base = str(json.loads((adapter / _ADAPTER).read_text("utf-8"))["base_model_name_or_path"])
+    return base_of_run(adapter, str(json.loads((adapter / _ADAPTER).read_text("utf-8"))["base_model_name_or_path"]))
+
+
+def base_of_run(adapter: Path, base: str) -> str:
+    """Return where the base of a run's folder is: `base` if it is a folder, else the path relative to the run."""
     record = adapter / "run.json"
     if not Path(base).is_dir() and record.is_file():
         relative = json.loads(record.read_text("utf-8")).get("base_relative")

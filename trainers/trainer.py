@@ -9,7 +9,15 @@ from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 from manifests.component import Context, Table
 
-TRAINERS: Final = Table("trainer", "blendsmith.trainers", {"full": "trainers.full:Full", "lora": "trainers.lora:Lora"})
+TRAINERS: Final = Table(
+    "trainer",
+    "blendsmith.trainers",
+    {
+        "full": "trainers.full:Full",
+        "hypernet": "trainers.hypernet.hypernet:Hypernet",
+        "lora": "trainers.lora:Lora",
+    },
+)
 BASES: Final = Table("base", "blendsmith.bases", {"scratch": "trainers.scratch:Scratch"})
 TASKS: Final = Table(
     "task",

@@ -78,7 +78,8 @@ def parameters(base: Path, out: Path) -> int | None:
 
     Counted in the headers of safetensors files; a base that is a hub id is not looked up.
     """
-    folders = [out, base] if (out / "adapter_config.json").is_file() else [out]
+    beside = any((out / name).is_file() for name in ("adapter_config.json", "hypernet.json"))
+    folders = [out, base] if beside else [out]
     total = 0
     for folder in folders:
         files = [path for path in sorted(folder.glob("*.safetensors")) if path.name != CHECKPOINT]

@@ -30,6 +30,7 @@ NEEDS: Final[Mapping[str, tuple[str, str]]] = {
     "vllm": ("vllm", "judge"),
     "lora": ("peft", "train"),
     "full": ("transformers", "train"),
+    "hypernet": ("peft", "train"),
     "ray": ("ray", "ray"),
     "perplexity": ("transformers", "train"),
     "ifd": ("transformers", "train"),
@@ -168,7 +169,8 @@ def _compared(job: Job, names: list[str], problems: Problems) -> None:
         if name in names or name in job.baselines[:i]:
             what = "a recipe has the name of this baseline" if name in names else "a baseline stands twice"
             problems.add(what, ("baselines", i), name, remedy="rename the recipe" if name in names else "remove it")
-    known = [*names, *job.baselines]
+    variants = [f"{name}/{variant}" for name in names for variant in getattr(job.train, "variants", ())]
+    known = [*names, *variants, *job.baselines]
     for i, pair in enumerate(job.compare):
         for j, name in enumerate(pair):
             if name not in known:
@@ -277,12 +279,17 @@ def trains(job: Job, problems: Problems) -> None:
 
     source = held_out_source(job.train)
     if source is not None and None not in job.sources:
-        path, roles = ("train", "validate", "source"), {s.name: s.role for s in job.sources}
+        apart = getattr(job.train, "unseen", None) is not None
+        path: Path_ = ("train", "unseen") if apart else ("train", "validate", "source")
+        roles = {s.name: s.role for s in job.sources}
         if source not in roles:
             problems.add("no source of this name", path, source, options=roles)
         elif roles[source] == "eval":
             remedy = "hold out rows of another role: a step chosen on the test would make the test's figures too good"
             problems.add("validation rows cannot be eval rows", path, source, remedy=remedy)
+        elif apart and roles[source] != "knowledge":
+            remedy = "give it the role knowledge: rows of other roles enter the blends"
+            problems.add("rows of the test tasks would be trained on", path, source, remedy=remedy)
     for i, kind in enumerate(getattr(job.train, "log_to", ())):
         if kind not in LOGGERS.kinds():
             problems.add("unknown logger", ("train", "log_to", i), kind, options=LOGGERS.kinds())

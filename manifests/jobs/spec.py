@@ -41,8 +41,8 @@ class Head:
     """Tasks to measure: mappings with a kind, or texts TASK-KIND such as fluency-gleu."""
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of recipes to compare, or of a recipe and a baseline; all pairs of recipes when left out."""
-    baselines: tuple[Literal["base", "majority", "copy"], ...] = ()
-    """What else is measured, for the leaderboard: the base model, the commonest answer, the input copied."""
+    baselines: tuple[Literal["base", "majority", "copy", "demonstration"], ...] = ()
+    """What else is measured: the base model, the commonest answer, the input or a worked example copied."""
     commercial: bool = False
     """True for commercial use: sources whose licence forbids it or is unknown are refused, such rows rejected."""
     engine: str | dict[str, Any] | None = None

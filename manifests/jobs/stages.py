@@ -178,7 +178,8 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
                     measures.append(stage)
     answers = [*_keys(reads, job, ("specialist",)), *(stage.key for stage in data if stage.kind == "step")]
     layout = getattr(job.train, "template", "own")
-    given = {"base": [base] if layout == "own" else [base, layout], "majority": answers, "copy": []}
+    bases = [base] if layout == "own" else [base, layout]
+    given = {"base": bases, "majority": answers, "copy": [], "demonstration": []}
     for name in job.baselines if content else ():
         for task in job.measure:
             if hasattr(task, "read") and name != "base":
@@ -192,9 +193,14 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
 
 
 def runs_of(trainer: Any, ref: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - a trainers.Trainer
-    """Return (run, trainer) for every budget of a trainer: `blend@seed`, or `blend@seed/unit` where it has several."""
+    """Return (run, trainer) for every budget of a trainer: `blend@seed`, or `blend@seed/unit` where it has several.
+
+    One that has variants gives `blend@seed/variant` for each.
+    """
     from trainers.budget import budgets, narrowed
 
+    if getattr(trainer, "variants", None):
+        return [(f"{ref}/{name}", variant) for name, variant in trainer.narrowed().items()]
     given = budgets(trainer)
     if len(given) < 2:
         return [(ref, trainer)]
@@ -202,8 +208,8 @@ def runs_of(trainer: Any, ref: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - 
 
 
 def held_out_source(trainer: Any) -> str | None:  # noqa: ANN401 - a trainers.Trainer or None
-    """Return the source that a trainer's `validate` names, None when it names none."""
-    source: str | None = getattr(getattr(trainer, "validate", None), "source", None)
+    """Return the source that a trainer's `validate` names, or its `unseen` does; None when neither names one."""
+    source: str | None = getattr(getattr(trainer, "validate", None), "source", None) or getattr(trainer, "unseen", None)
     return source
 
 

@@ -330,13 +330,14 @@ def compared(
 ) -> list[tuple[str, str]] | None:
     """Return the pairs of `recipe` or `recipe/unit` to compare: `wanted` within each budget, None for all pairs.
 
-    Those of `baselines` have no budget.
+    Those of `baselines` have no budget; a pair that names a unit itself is compared as it is.
     """
     units = sorted({name.partition("/")[2] for name in names})
     if units in ([], [""]):
         return list(wanted) or None
-    pairs: list[tuple[str, str]] = []
-    for unit in units:
+    pairs = [pair for pair in wanted if any("/" in name for name in pair)]
+    wanted = [pair for pair in wanted if pair not in pairs]
+    for unit in units if wanted or not pairs else ():
         inside = sorted(name.partition("/")[0] for name in names if name.partition("/")[2] == unit)
         for pair in wanted or combinations(inside, 2):
             a, b = (name if name in baselines else f"{name}/{unit}" for name in pair)

@@ -55,6 +55,7 @@ def test_the_demo_and_the_examples_of_the_readme_are_there():
         *demo.JOBS,
         "alpaca-writing.yaml",
         "alpaca-factual.yaml",
+        "task-adapters.yaml",
         "two-by-two.yaml",
         "writing-assistance.yaml",
     }

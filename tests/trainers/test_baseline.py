@@ -57,8 +57,18 @@ def test_the_base_is_loaded_from_where_fits_start(base):
     model.close()
 
 
+def test_copying_the_demonstration_is_the_output_of_the_first_example_and_nothing_without_one():
+    text = (
+        "Definition: Add.\n\nPositive Example 1 -\nInput: 1, 2\nOutput: 3\n\nPositive Example 2 -\nInput: a\nOutput: b"
+    )
+    model = stand_in(Request("demonstration", {}, "", 0, (), Path("unused"), baseline="demonstration"))
+    prompts = [(("system", text), ("user", "Input: 5, 6\nOutput:")), (("user", "5, 6"),)]
+    assert model.generate(prompts, 3) == ["3", ""]
+    assert model.loglik([(prompts[0], "3")]) == [None]
+
+
 def test_every_baseline_says_what_answers():
-    assert set(BASELINES) == {"base", "majority", "copy"}
+    assert set(BASELINES) == {"base", "majority", "copy", "demonstration"}
     assert all(BASELINES.values())
 
 
