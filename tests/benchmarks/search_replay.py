@@ -4,9 +4,9 @@
 
 Simulated: 16 blends (three sources in five amounts, and none) whose worth at the end follows a law of effective data;
 richer blends learn more slowly, a little or much, so that rankings cross; 3 seeds x 100 examples; the truth is known.
-Real: `--data` is a folder with `generalist_pool.parquet` (columns source, instruction, input, output). 16 blends of 100
-rows of code with rows of five sources in three amounts, 2 seeds, 90 steps of a tiny base made from scratch, measured
-every 10 steps by log-likelihood per character of held-out rows; kept in `--out`, about six CPU-minutes the first time.
+Real: `--data` is a folder with `generalist_pool.parquet` (columns source, instruction, input, output). 8 blends of 100
+rows of code with other code, Alpaca rows, or Alpaca rows whose answers were mixed up, 2 seeds, 90 steps of a tiny base made from scratch, measured
+every 10 steps by log-likelihood per character of held-out rows; kept in `--out`, about three CPU-minutes the first time.
 There the grid is resampled (seeds and examples with replacement), a search is replayed on the sample and its choice is
 judged on the whole grid. Saved: share of the grid's training not done. Regret: what the best blend is worth beyond the
 chosen one, in the metric's unit, as a share of the best one's worth, and of its distance to the mean blend.
@@ -32,14 +32,14 @@ DECIDES = {"task": None, "metric": "loglik"}
 Case = tuple[Arms, Mapping[int, Mapping[str, Array]], Mapping[str, float]]
 
 
-def searches(amount: int, seed: int) -> dict[str, Search]:
-    ninth = amount // 9
+def searches(amount: int, arms: int, seed: int) -> dict[str, Search]:
+    ninth, quarter = amount // 9, max(2, arms // 4)
     return {
         "halving from 1/9, eta 3": Halving(rung=ninth, eta=3, **DECIDES),
         "racing, every 1/9": Racing(rung=ninth, **DECIDES),
         "racing, tolerance 0.02": Racing(rung=ninth, tolerance=0.02, **DECIDES),
-        "surrogate, 4 of 16": Surrogate(start=3, batch=1, runs=4, seed=seed, **DECIDES),
-        "random, 4 of 16": Random(arms=4, seed=seed, **DECIDES),
+        "surrogate, a quarter": Surrogate(start=max(2, quarter - 1), batch=1, runs=quarter, seed=seed, **DECIDES),
+        "random, a quarter": Random(arms=quarter, seed=seed, **DECIDES),
         "grid": Grid(**DECIDES),
     }
 
@@ -119,9 +119,8 @@ def real(data: Path, out: Path) -> tuple[Arms, dict[int, dict[str, Array]]]:
         "gpteacher": of("gpteacher"),
         "mixed": mixed,
     }
-    counts = {"none": {"specialist": 100}} | {
-        f"{name}-{n}": {"specialist": 100, name: n} for name in sources for n in (50, 200, 800)
-    }
+    blends = [*((name, n) for name in ("alpaca", "code") for n in (50, 200, 800)), ("mixed", 800)]
+    counts = {"none": {"specialist": 100}} | {f"{name}-{n}": {"specialist": 100, name: n} for name, n in blends}
     x, labels = features(counts)
     arms = Arms(tuple(counts), 90, x, labels)
     context = Context(out)
@@ -168,7 +167,7 @@ def table(cases: Callable[[], Iterator[Case]], title: str) -> None:
     found: dict[str, list[Replay]] = {}
     spent: dict[str, float] = {}
     for number, (arms, grid, truth) in enumerate(cases()):
-        for name, search in searches(arms.amount, number).items():
+        for name, search in searches(arms.amount, len(arms.names), number).items():
             began = time.process_time()
             found.setdefault(name, []).append(replay(search, arms, grid, truth=truth))
             spent[name] = spent.get(name, 0.0) + time.process_time() - began
