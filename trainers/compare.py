@@ -78,7 +78,7 @@ def comparisons(
     rows = [
         row | {"task": task, "metric": metric}
         for task, metric, tables, clusters in _tables(results)
-        for row in _compared(tables, chosen, clusters, frozenset(fixed))
+        for row in _compared(tables, [pair for pair in chosen if set(pair) <= set(tables)], clusters, frozenset(fixed))
     ]
     return frame(rows, COMPARISONS).sort("task", "metric", "blend_a", "blend_b")
 

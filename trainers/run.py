@@ -12,7 +12,7 @@ from typing import Any
 from manifests.component import Context, spec_of
 from manifests.errors import UserError
 from manifests.names import seed64
-from trainers import state
+from trainers import pause, state
 from trainers.evaluate import BUCKET, load_tokenizer, logits_at, quiet
 from trainers.loggers import opened, silent
 from trainers.loop import Around, Settings, device_of, items_of, threads, train
@@ -47,16 +47,19 @@ def fit(job: Job, prepare: Callable[[], Any], save: Callable[[Any], None]) -> Fi
     one writes. Raise UserError when no row can be trained on.
     """
     key = state.run_key(job.trainer, job.rows, job.base, job.seed)
+    made = pause.key_of(job.context, key)
     with joined() as group:
-        found = state.finished(job.out, key)
+        found = state.finished(job.out, made)
         group.wait()
         if found is not None:
             return found[0]
+        if group.first:
+            pause.take_up(job.context, job.out)
         checkpoint = state.begin(job.out, key) if group.first else state.Checkpoint(job.out, key)
         group.wait()
         fitted = _fit(job, prepare, save, checkpoint, group)
         group.wait()
-        found = None if group.first else state.finished(job.out, key)
+        found = None if group.first else state.finished(job.out, made)
     return fitted if found is None else found[0]
 
 
@@ -83,7 +86,12 @@ def _fit(
         model = shard(model, group) if split_up else model
         write = opened(getattr(job.trainer, "log_to", ()), job.out, facts_of(job), stack) if group.first else silent
         around = Around(group, beside(write, model, settings.max_tokens, group.size))
-        done = train(model, items, settings, job.seed, checkpoint, job.context, watch, around)
+        done = pause.within(
+            job.context,
+            checkpoint,
+            model,
+            lambda context: train(model, items, settings, job.seed, checkpoint, context, watch, around),
+        )
         fitted = Fitted(
             path=job.out,
             content_id="",
@@ -108,7 +116,9 @@ def _fit(
     figures = speed(model, done.tokens, done.seconds, settings.max_tokens, group.size)
     fitted = replace(fitted, content_id=state.content_id(job.out))
     made = {"speed": figures, "processes": group.size, "sharded": split_up}
-    state.finish(job.out, checkpoint.key, fitted, facts_of(job) | made)
+    pause.leave(job.context, job.out)
+    state.finish(job.out, pause.key_of(job.context, checkpoint.key), fitted, facts_of(job) | made)
+    pause.tidy(job.context)
     return fitted
 
 

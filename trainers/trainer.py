@@ -211,3 +211,7 @@ class Request:
     """CPU threads of torch while measuring; fitting has the trainer's own."""
     baseline: str = ""
     """One of `baseline.BASELINES` to be measured in place of a run; `rows` hold the answers that majority counts."""
+    part: tuple[int, int] = (1, 1)
+    """(part, whole): how much of the run is trained now, see `trainers.pause`."""
+    after: Path | None = None
+    """Folder of the part before, from which it goes on."""

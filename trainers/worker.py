@@ -13,6 +13,7 @@ from typing import Any, Final
 from manifests.component import Context, Table, spec_of
 from manifests.engine import start
 from manifests.errors import Interrupted, UserError
+from trainers.pause import Pausing
 from trainers.processes import forget
 from trainers.state import CHECKPOINT, read_header
 from trainers.trainer import BASES, TASKS, TRAINERS, Example, Fitted, Measured, Request
@@ -133,7 +134,11 @@ def shares(found: Sequence[Fitted | BaseException], wall: float, cpu: float) -> 
 
 
 def _context(request: Request) -> Context:
-    return Context(request.out.parent, progress=_reporter(request.out / PROGRESS), stopping=_stopper(request))
+    shown, stopping, root = _reporter(request.out / PROGRESS), _stopper(request), request.out.parent
+    if request.part == (1, 1) and request.after is None:
+        return Context(root, progress=shown, stopping=stopping)
+    part, whole = request.part
+    return Pausing(root, progress=shown, stopping=stopping, part=part, whole=whole, after=request.after)
 
 
 def _parameters(request: Request) -> int | None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from manifests.errors import UserError
+from manifests.jobs import search_checks
 from manifests.jobs.build import Path_, Problems
 from manifests.names import check_name
 from manifests.predicate import POOL_COLUMNS, check_where, score_column
@@ -51,6 +52,7 @@ def check(job: Job, problems: Problems, *, extras: bool) -> None:
     recipes(job, problems)
     measures(job, problems)
     trains(job, problems)
+    search_checks.check(job, problems)
     if extras:
         missing(job, problems)
 
@@ -247,17 +249,18 @@ def measures(job: Job, problems: Problems) -> None:
         problems.add("majority counts the answers of specialist rows", ("baselines",), "majority", remedy=remedy)
     tasks = {s.task for s in evals if getattr(s, "task", None)}
     open_ended = any(getattr(s, "task", None) is None for s in evals)
-    for i, part in enumerate(job.measure):
+    asked: list[tuple[Path_, Any]] = [(("measure", i), part) for i, part in enumerate(job.measure)]
+    for path, part in [*asked, (("search", "task"), getattr(job.search, "task", None))]:
         if part is None:
             continue
-        _scorers(part, job, ("measure", i), problems)
+        _scorers(part, job, path, problems)
         source, task = getattr(part, "source", None), getattr(part, "task", None)
         if source is None and task is None and not hasattr(part, "read"):
-            problems.add("a task needs its rows", ("measure", i), part.name, remedy="add source: or task:")
+            problems.add("a task needs its rows", path, part.name, remedy="add source: or task:")
         if source is not None and source not in {s.name for s in evals}:
             problems.add(
                 "no eval source of this name",
-                ("measure", i, "source"),
+                (*path, "source"),
                 source,
                 options=[s.name for s in evals],
                 remedy="a task is measured on a source with role: eval",
@@ -265,7 +268,7 @@ def measures(job: Job, problems: Problems) -> None:
         if task is not None and task not in tasks and not open_ended:
             problems.add(
                 "no eval source has this task",
-                ("measure", i, "task"),
+                (*path, "task"),
                 task,
                 options=sorted(tasks),
                 remedy="set task: on a source with role: eval",
@@ -350,6 +353,7 @@ def _components(job: Job) -> Iterator[tuple[Path_, Any]]:
         for i, part in enumerate(getattr(job, section)):
             yield from _nested((section, job.entries[i] if section == "mix" else i), part)
     yield from _nested(("train",), job.train)
+    yield from _nested(("search",), job.search)
     yield from _nested(("engine",), job.engine)
 
 

@@ -42,6 +42,7 @@ def job_schema() -> dict[str, Any]:
     from manifests.engine import ENGINES
     from manifests.jobs.spec import Head
     from mixers.mixer import MIXERS
+    from trainers.search import SEARCHES
     from trainers.trainer import TASKS, TRAINERS
 
     definitions: dict[str, Any] = {}
@@ -52,6 +53,7 @@ def job_schema() -> dict[str, Any]:
     properties["curate"]["items"] = _choice(STEPS, definitions)
     properties["mix"]["items"] = _choice(MIXERS, definitions)
     properties["train"] = {**_choice(TRAINERS, definitions), "description": properties["train"]["description"]}
+    properties["search"] = {**_choice(SEARCHES, definitions), "description": properties["search"]["description"]}
     engines = {"enum": sorted(ENGINES.kinds())}
     described = {"description": properties["engine"]["description"]}
     properties["engine"] = {"anyOf": [engines, _choice(ENGINES, definitions)], **described}

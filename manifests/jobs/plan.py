@@ -10,7 +10,7 @@ import polars as pl
 
 from manifests import labels
 from manifests.component import Context
-from manifests.jobs import rows
+from manifests.jobs import rows, searching
 from manifests.jobs.stages import AGAIN, FAILED, Stage, artefact, data_stages, space_of, training_stages
 from manifests.jobs.training import base_identity
 from manifests.store import FILE, Manifest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RUN: Final = "run"
 REUSE: Final = "re-use"
 GONE: Final = "its files are gone"
+_TRAINS: Final = ("train", "search")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Plan:
             "run": len(todo),
             "re-use": len(self.rows) - len(todo),
             "judge calls": sum(r.count or 0 for r in todo if r.unit == "calls"),
-            "training steps": sum(r.count or 0 for r in todo if r.unit == "steps" and r.stage.startswith("train")),
+            "training steps": sum(r.count or 0 for r in todo if r.unit == "steps" and r.stage.startswith(_TRAINS)),
         }
 
 
@@ -207,6 +208,8 @@ class _Planner:
         return rows.kept(self.state, roles, stage.position).height, unit, False
 
     def _training_rows(self, data: list[Stage]) -> list[PlanRow]:
+        from trainers.search import Chosen
+
         refs = [stage.name.split(":", 1)[1] for stage in data if stage.kind == "mix"]
         content: dict[str, str] = {}
         if all(self.have.get(s.name) == s.key for s in data if s.kind == "mix"):
@@ -214,7 +217,27 @@ class _Planner:
         made = all(self.have.get(s.name) == s.key and self._there(s) for s in data if s.kind == "base")
         base = base_identity(self.job, data) if made else None
         unknown = "its blend is not drawn yet" if not content else "its base is not made yet" if base is None else ""
-        stages = training_stages(self.job, data, {ref: content.get(ref, "") for ref in refs}, base or "")
+        held = {ref: content.get(ref, "") for ref in refs}
+        if self.job.search is None:
+            return self._followers(training_stages(self.job, data, held, base or ""), unknown)
+        search = searching.Searching(self.job, data, held, base or "")
+        most, measure = searching.most(self.job)
+        name, warning = f"search:{self.job.search.kind}", searching.warning(self.job)
+        if unknown:
+            return [PlanRow(name, RUN, most, measure, "; ".join(filter(None, (unknown, warning))), at_most=True)]
+        found = search.walk(self.state, lambda stages: searching.present(stages, self.have))
+        if isinstance(found, Chosen):
+            return self._followers(search.stages(), "")
+        open_stages = search.of(found)
+        done = self._followers([s for s in search.stages() if s.kind == "train" and s not in open_stages], "")
+        known = self._followers(open_stages, "")
+        spent = sum(row.count or 0 for row in done) + sum(row.count or 0 for row in known if row.unit == measure)
+        rest = max(0, most - spent)
+        why = "; ".join(filter(None, ("what it asks next follows from these results", warning)))
+        return [*done, *known, PlanRow(name, RUN, rest, measure, why, at_most=True)]
+
+    def _followers(self, stages: list[Stage], unknown: str) -> list[PlanRow]:
+        """Return the rows of stages that follow the blends; `unknown` says why their keys are not known yet."""
         changed = {stage.name for stage in stages if unknown or self.have.get(stage.name) != stage.key}
         measured = {s.parent.removesuffix(AGAIN) for s in stages if s.kind == "measure" and s.name in changed}
         lost = {s.name for s in stages if s.kind == "train" and s.parent in measured and not self._there(s)} - changed
@@ -232,6 +255,8 @@ class _Planner:
     def _training_count(self, stage: Stage) -> tuple[int | None, str]:
         if stage.kind == "train":
             return self._budget(stage)
+        if stage.kind == "search":
+            return 0, searching.most(self.job)[1]
         if hasattr(stage.component, "read"):
             return None, "examples"
         if stage.kind == "measure":
@@ -246,4 +271,6 @@ class _Planner:
         from trainers.budget import budgets
 
         given = budgets(stage.component)
+        if self.job.search is not None:
+            return searching.reach(stage, given[0].amount), given[0].unit
         return (given[0].amount, given[0].unit) if given else (None, "steps")

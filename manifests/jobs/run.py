@@ -18,7 +18,7 @@ from manifests import labels
 from manifests.component import Context, Engine, Inline
 from manifests.engine import Local
 from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
-from manifests.jobs import execute, quality, rows, training
+from manifests.jobs import execute, quality, rows, searching, training
 from manifests.jobs.progress import Reporter, Silent
 from manifests.jobs.stages import (
     AGAIN,
@@ -100,6 +100,8 @@ class _Runner:
     ran: int = 0
     reused: int = 0
     planned: list[Stage] = field(default_factory=list)
+    tried: set[str] = field(default_factory=set)
+    """Train stages that a search had done in this pass."""
 
     @property
     def context(self) -> Context:
@@ -147,28 +149,56 @@ class _Runner:
             "SELECT blend, content_id FROM store.blends JOIN store.stages USING (stage) ORDER BY position"
         )
         content = dict(drawn.iter_rows())
-        stages = training_stages(job, self.planned, content, training.base_identity(job, self.planned) or "")
+        base = training.base_identity(job, self.planned) or ""
+        if job.search is None:
+            self._bring(training_stages(job, self.planned, content, base))
+            return
+        from trainers.search import Chosen
+
+        search = searching.Searching(job, list(self.planned), content, base)
+        if known := searching.warning(job):
+            self.reporter.say(known)
+        chosen = search.walk(store, self._answer)
+        self._bring(search.stages())
+        if isinstance(chosen, Chosen):
+            self.ran += searching.note(store, search, chosen)
+            self.reporter.say(f"search: '{chosen.best}' is chosen; runs.note says what stopped the others")
+
+    def _answer(self, stages: list[Stage]) -> bool:
+        """Bring about what a search asks for; a run that fails is not tried again for it."""
+        self._bring(stages, whole=False)
+        self.tried |= {stage.name for stage in stages if stage.kind == "train"}
+        return True
+
+    def _bring(self, stages: list[Stage], *, whole: bool = True) -> None:
+        """Run what is not in the manifest of `stages`: all that follow the blends, or those a search asks for."""
+        job, store = self.job, self.store
         wanted = {stage.name: stage.key for stage in stages}
         have = store.keys()
         mine = {stage.name for stage in self.planned} | {name for name in have if name.split(":")[0] in APART}
-        store.retire([name for name, key in have.items() if name not in mine and wanted.get(name) != key])
+        stale = [name for name, key in have.items() if name not in mine and wanted.get(name) != key]
+        store.retire([name for name in stale if whole or name in wanted])
         have = store.keys()
         changed = {stage.name for stage in stages if have.get(stage.name) != stage.key}
         gone = {  # runs whose weights are read
             s.parent.removesuffix(AGAIN) for s in stages if s.name in changed and s.kind == "measure"
         }
         todo = [s for s in stages if s.name in changed or (s.parent in gone and not self._artefact(s))]
+        todo = [s for s in todo if s.name not in self.tried]
         if todo:  # a comparison made without a failed run has the key of the one with it
             todo += [s for s in stages if s.kind == "compare" and s not in todo]
             store.retire([s.name for s in todo if s.kind == "compare"])
             training.check_contamination(job, store, self.context)
-        self.reused += len(stages) - len(todo)
-        self.planned += stages
+        if whole:
+            self.reused += len([s for s in stages if s.name not in self.tried]) - len(todo)
+            self.planned += stages
         self._fit([s for s in todo if s.kind == "train"])
         self._measure([s for s in todo if s.kind == "measure"])
         for stage in todo:
             if stage.kind == "compare":
                 self._do(stage, lambda: training.compare_tables(job, store))
+            elif stage.kind == "search":
+                self._do(stage, dict)
 
     def _base(self, stage: Stage) -> None:
         from trainers.worker import describe, make_base

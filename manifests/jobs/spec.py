@@ -37,6 +37,8 @@ class Head:
     """Recipes of blends, in the order in which they are drawn."""
     train: dict[str, Any] | None = None
     """The one trainer, as a mapping with a kind; left out, the job ends with its blends."""
+    search: dict[str, Any] | None = None
+    """Which blends are trained and how far, as a mapping with a kind; left out, all are trained to the end."""
     measure: tuple[Any, ...] = ()
     """Tasks to measure: mappings with a kind, or texts TASK-KIND such as fluency-gleu."""
     compare: tuple[tuple[str, str], ...] = ()
@@ -80,6 +82,8 @@ class Job:
     """`trainers.trainer.Task` each."""
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of recipe names; empty means all pairs."""
+    search: Any = None
+    """A `trainers.search.Search`, or None."""
     baselines: tuple[str, ...] = ()
     """`trainers.baseline.BASELINES` that are measured beside the runs."""
     engine: Any = None
@@ -166,6 +170,7 @@ def _parts(value: dict[str, Any], problems: build.Problems) -> dict[str, Any]:
     from curate.sources import Source
     from curate.step import STEPS
     from mixers.mixer import MIXERS
+    from trainers.search import SEARCHES
     from trainers.trainer import TASKS, TRAINERS
 
     if value.get("commercial") is True:
@@ -185,6 +190,8 @@ def _parts(value: dict[str, Any], problems: build.Problems) -> dict[str, Any]:
     train = value.get("train")
     parts["engine"] = _engine(value.get("engine"), problems)
     parts["train"] = build.component(TRAINERS, train, ("train",), problems) if isinstance(train, dict) else None
+    search = value.get("search")
+    parts["search"] = build.component(SEARCHES, search, ("search",), problems) if isinstance(search, dict) else None
     parts["measure"] = tuple(
         _measure(entry, ("measure", i), problems)
         if isinstance(entry, str)

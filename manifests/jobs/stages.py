@@ -26,7 +26,7 @@ STATISTICS: Final = "3"
 BASE: Final = Path("bases") / "scratch"
 """Folder of the base model that a job makes, in its manifest folder; other jobs may start from it."""
 
-EXPENSIVE: Final = ("train", "measure", "compare")
+EXPENSIVE: Final = ("train", "measure", "compare", "search")
 """Kinds kept until their new key is known, even when what came before them changed."""
 
 APART: Final = ("labels", "quality")
@@ -38,7 +38,11 @@ FAILED: Final = "failed"
 AGAIN: Final = "/again"
 """Follows the name of a run that is measured a second time, to show how far two measurements of one run differ."""
 
-_ORDER: Final = (("read",), ("step", "score"), ("cells",), ("mix",), ("base",), ("train",), ("measure",), ("compare",))
+RUNG: Final = "rung-"
+"""Begins the last part of the name of a run that a search trains part-way: `blend@seed/rung-100`."""
+
+_TRAINING: Final = (("base",), ("train",), ("measure",), ("compare",), ("search",))
+_ORDER: Final = (("read",), ("step", "score"), ("cells",), ("mix",), *_TRAINING)
 _SECTIONS: Final = {"read": "sources", "step": "curate", "score": "curate", "mix": "mix", "base": "train"}
 _PLACES: Final = {kind: place for place, kinds in enumerate(_ORDER) for kind in kinds}
 _ROOM: Final = 100_000
@@ -156,21 +160,31 @@ def data_stages(job: Job, labels: str = "") -> list[Stage]:
     return builder.stages
 
 
-def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], base: str) -> list[Stage]:
-    """Return the stages after the blends; `content` maps a blend's ref to its content id, `base` names the base."""
+def training_stages(
+    job: Job,
+    data: list[Stage],
+    content: Mapping[str, str],
+    base: str,
+    asked: Mapping[str, Iterable[int]] | None = None,
+) -> list[Stage]:
+    """Return the stages after the blends; `content` maps a blend's ref to its content id, `base` names the base.
+
+    In a job with a search, `asked` holds the amounts of the budget that it asked for, by recipe.
+    """
     builder = _Builder(job, list(data))
     if job.train is None:
         return []
     reads = _reads(job, data)
     measures: list[Stage] = []
-    exams = {task.name: _exam(job, data, task) for task in job.measure}
+    tasks = (*job.measure, *((job.search.task,) if job.search is not None else ()))
+    exams = {task.name: _exam(job, data, task) for task in tasks}
     source = held_out_source(job.train)
     beside = () if source is None else (reads[source].key, *(s.key for s in data if s.kind == "step"))
     for ref in content:
         seed = int(ref.rsplit("@", 1)[1])
-        for run, trainer in runs_of(job.train, ref):
-            train = builder.add(f"train:{run}", trainer, (content[ref], base, *beside), seed=seed, parent=run)
-            for task in job.measure:
+        for run, trainer, part, exam in _trained(job, ref, asked or {}):
+            train = builder.add(f"train:{run}", trainer, (content[ref], base, *beside, *part), seed=seed, parent=run)
+            for task in exam:
                 inputs = (train.key, *exams[task.name], *_log(task, run))
                 names = (run,) if measures_alike(task) or ref != next(iter(content)) else (run, run + AGAIN)
                 for name in names:
@@ -181,15 +195,45 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
     bases = [base] if layout == "own" else [base, layout]
     given = {"base": bases, "majority": answers, "copy": [], "demonstration": []}
     for name in job.baselines if content else ():
-        for task in job.measure:
-            if hasattr(task, "read") and name != "base":
-                continue
-            inputs = (name, *given[name], *exams[task.name], *_log(task, name))
-            measures.append(builder.add(f"measure:{name}:{task.name}", task, inputs, parent=name))
+        measures += _stand_in(builder, name, given[name], exams)
     if measures:
         pairs = [list(pair) for pair in job.compare]
         builder.add("compare:all", pairs, [STATISTICS, *(measure.key for measure in measures)])
+    if measures and job.search is not None:
+        builder.add(f"search:{job.search.kind}", job.search, [measure.key for measure in measures])
     return builder.stages[len(data) :]
+
+
+def _stand_in(builder: _Builder, name: str, given: list[str], exams: Mapping[str, Any]) -> list[Stage]:
+    """Add the stages that measure a baseline, and return them; results of others that are read have the base alone."""
+    return [
+        builder.add(
+            f"measure:{name}:{task.name}", task, (name, *given, *exams[task.name], *_log(task, name)), parent=name
+        )
+        for task in builder.job.measure
+        if name == "base" or not hasattr(task, "read")
+    ]
+
+
+def _trained(
+    job: Job, ref: str, asked: Mapping[str, Iterable[int]]
+) -> list[tuple[str, Any, tuple[str, ...], tuple[Any, ...]]]:
+    """Return (run, trainer, what its key has beside, tasks) for each run of a blend.
+
+    A run that a search trains part-way is measured on the search's task alone; one trained to the end has the name and
+    the key that it has without a search.
+    """
+    if job.search is None:
+        return [(run, trainer, (), job.measure) for run, trainer in runs_of(job.train, ref)]
+    from trainers.budget import budgets
+
+    whole = budgets(job.train)[0].amount
+    return [
+        (ref, job.train, (), (job.search.task, *job.measure))
+        if amount == whole
+        else (f"{ref}/{RUNG}{amount}", job.train, (f"{amount} of {whole}",), (job.search.task,))
+        for amount in sorted(set(asked.get(ref.rsplit("@", 1)[0], ())))
+    ]
 
 
 def runs_of(trainer: Any, ref: str) -> list[tuple[str, Any]]:  # noqa: ANN401 - a trainers.Trainer

@@ -20,7 +20,7 @@ from manifests import schema
 from manifests.component import Context
 from manifests.errors import ContaminationError, Interrupted, UserError
 from manifests.jobs import rows
-from manifests.jobs.stages import AGAIN, BASE, Stage, artefact, blend_of_run, held_out_source, measures_alike
+from manifests.jobs.stages import AGAIN, BASE, RUNG, Stage, artefact, blend_of_run, held_out_source, measures_alike
 from manifests.names import digest
 
 if TYPE_CHECKING:
@@ -243,6 +243,7 @@ def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Requ
     examples = rows.examples(store, stage.component) if measured else ()
     if run != stage.parent:  # in other batches than before, as another blend's would be
         examples = examples[::-1]
+    part, after = _part(job, store, stage)
     return Request(
         run=stage.parent,
         trainer=describe(trainer),
@@ -253,7 +254,23 @@ def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Requ
         tags={"blend": blend, "blend_content_id": str(head[0]), "recipe": str(head[1]), "key": stage.key},
         tasks=((describe(stage.component), examples),) if measured else (),
         stop=stop,
+        part=part,
+        after=after,
     )
+
+
+def _part(job: Job, store: Store, stage: Stage) -> tuple[tuple[int, int], Path | None]:
+    """Return how much of a run is trained, and the folder of the farthest part before that it can go on from."""
+    if job.search is None or stage.kind != "train":
+        return (1, 1), None
+    from manifests.jobs.searching import reach, total
+    from trainers.pause import NEXT
+
+    whole = total(job)
+    upto = reach(stage, whole)
+    found = (store.root / "runs" / blend_of_run(stage.parent)).glob(f"{RUNG}*/{NEXT}")
+    parts = sorted((int(path.parent.name.removeprefix(RUNG)), path.parent) for path in found)
+    return (upto, whole), next((folder for at, folder in reversed(parts) if at < upto), None)
 
 
 def run_tables(job: Job, stage: Stage, base: str, fitted: Fitted | None, note: str) -> Tables:
@@ -340,6 +357,6 @@ def compared(
     for unit in units if wanted or not pairs else ():
         inside = sorted(name.partition("/")[0] for name in names if name.partition("/")[2] == unit)
         for pair in wanted or combinations(inside, 2):
-            a, b = (name if name in baselines else f"{name}/{unit}" for name in pair)
+            a, b = (name if name in baselines or not unit else f"{name}/{unit}" for name in pair)
             pairs.append((a, b))
     return pairs
