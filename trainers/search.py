@@ -224,6 +224,8 @@ class Racing(Measuring):
     After F-Race (Birattari et al. 2002), with this project's own paired comparison. The level is shared out over rungs
     and pairs (Bonferroni): with probability 1 - alpha the arm that is best at every rung is never stopped. Arms that
     cannot be told apart are all trained to the end, unless a `tolerance` says how much may be lost.
+    Evidence at a rung is about that rung: where curves cross later, an early one is wrong with confidence, and halving,
+    which keeps a third whatever the evidence, loses less (`tests/benchmarks/search_replay.py`).
     """
 
     kind: ClassVar[str] = "racing"

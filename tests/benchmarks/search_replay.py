@@ -5,11 +5,12 @@
 Simulated: 16 blends (three sources in five amounts, and none) whose worth at the end follows a law of effective data;
 richer blends learn more slowly, a little or much, so that rankings cross; 3 seeds x 100 examples; the truth is known.
 Real: `--data` is a folder with `generalist_pool.parquet` (columns source, instruction, input, output). 8 blends of 100
-rows of code with other code, Alpaca rows, or Alpaca rows whose answers were mixed up, 2 seeds, 90 steps of a tiny base made from scratch, measured
-every 10 steps by log-likelihood per character of held-out rows; kept in `--out`, about three CPU-minutes the first time.
-There the grid is resampled (seeds and examples with replacement), a search is replayed on the sample and its choice is
-judged on the whole grid. Saved: share of the grid's training not done. Regret: what the best blend is worth beyond the
-chosen one, in the metric's unit, as a share of the best one's worth, and of its distance to the mean blend.
+rows of code with other code, Alpaca rows, or Alpaca rows whose answers were mixed up, 2 seeds, 90 steps of a tiny base
+made from scratch, measured every 10 steps by log-likelihood per character of held-out rows; kept in `--out`, about
+three CPU-minutes the first time. There the grid is resampled (seeds and examples with replacement), a search is
+replayed on the sample and its choice is judged on the whole grid. Saved: share of the grid's training not done. Regret:
+what the best blend is worth beyond the chosen one, in the metric's unit, as a share of the best one's worth, and of its
+distance to the mean blend.
 """
 
 from __future__ import annotations
