@@ -104,7 +104,7 @@ def test_stanzas_name_the_files_and_the_fields_that_are_there(tmp_path, layout):
 
 def test_repeats_kept_as_a_field_come_without_stanzas(tmp_path):
     found = bytes_of(export_as(repeated(), samples(), tmp_path / "x", "messages"))
-    assert sorted(found) == ["README.md", "data/train-00000-of-00001.jsonl", "recipe.json"]
+    assert sorted(found) == ["README.md", "SHA256SUMS", "data/train-00000-of-00001.jsonl", "recipe.json"]
 
 
 def test_licences_travel_with_every_layout(tmp_path):
