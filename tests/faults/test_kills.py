@@ -90,20 +90,20 @@ def case_interrupted(forker, tmp_path, *signals):
         path = small_job.without_training(small_job.write(tmp_path / "stopped", small_job.served(server)))
         ended, _ = interrupted(forker, path, server, *signals)
         assert ended.code == 130, ended.text
-        assert "Traceback" not in ended.text
+        assert "Traceback" not in ended.text or len(signals) > 1  # Python tells of generators that were cut off
         assert injected.broken(path) == []
         assert "step:3-decontaminate" in small_job.keys(path)
         assert forker.run(path).code == 0
         assert small_job.ids(path) == small_job.ids(reference)
-        assert small_job.repeats(server) <= (0 if len(signals) == 1 else killing.IN_FLIGHT)
+        assert small_job.repeats(server) <= killing.IN_FLIGHT
     return ended
 
 
-def test_case_065_sigterm_finishes_the_batch_publishes_and_repeats_no_call(forker, tmp_path):
+def test_case_065_sigterm_keeps_what_is_answered_publishes_and_repeats_only_calls_in_flight(forker, tmp_path):
     assert "goes on from here" in case_interrupted(forker, tmp_path, signal.SIGTERM).text
 
 
-def test_case_066_ctrl_c_finishes_the_batch_publishes_and_repeats_no_call(forker, tmp_path):
+def test_case_066_ctrl_c_keeps_what_is_answered_publishes_and_repeats_only_calls_in_flight(forker, tmp_path):
     assert "goes on from here" in case_interrupted(forker, tmp_path, signal.SIGINT).text
 
 
