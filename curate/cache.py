@@ -11,9 +11,11 @@ from typing import Final, Self
 
 from curate.judges import FAILED, OK, Reply, from_json
 from manifests.errors import UserError
-from manifests.names import canonical_json, read_json
+from manifests.names import canonical_json, digest_bytes, read_json
 
 VERSION: Final = 1
+_MARK: Final = "\n#"
+"""Between a reply and its hash; canonical JSON holds no line break."""
 _BATCH: Final = 500
 _BUSY_SECONDS: Final = 30.0
 _SCHEMA: Final = """
@@ -29,7 +31,8 @@ class CallCache:
     """One row per finished call in the table `calls`; failed calls apart, in `failures`, and never served.
 
     A batch given to `put` is one transaction in a write-ahead log: after kill -9 it is there whole or not at all.
-    Several processes may share the file. A file that is not a cache is refused, not overwritten.
+    Several processes may share the file. Each reply has its hash behind it, so that a damaged one is never served. A
+    file that is not a cache is refused, not overwritten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +59,7 @@ class CallCache:
         self._connection.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, Reply]:
-        """Return the finished replies among `keys`; an entry that cannot be read counts as absent."""
+        """Return the finished replies among `keys`; an entry that is damaged counts as absent: it is asked again."""
         wanted = sorted(set(keys))
         found: dict[str, Reply] = {}
         with self._named():
@@ -72,7 +75,7 @@ class CallCache:
 
     def put(self, replies: Sequence[Reply]) -> None:
         """Store a batch durably against a killed process: finished calls as hits, failed ones as failures."""
-        done = [(r.key, canonical_json(r.to_json())) for r in replies if r.status == OK]
+        done = [(r.key, _encode(canonical_json(r.to_json()))) for r in replies if r.status == OK]
         lost = [(r.key, r.why or "") for r in replies if r.status == FAILED]
         with self._named(), _transaction(self._connection) as connection:
             connection.executemany("INSERT OR REPLACE INTO calls VALUES (?, ?)", done)
@@ -84,6 +87,19 @@ class CallCache:
         with self._named():
             rows = self._connection.execute("SELECT key, why, times FROM failures ORDER BY key").fetchall()
         return {key: (why, times) for key, why, times in rows}
+
+    def damaged(self) -> tuple[int, int]:
+        """Return how many finished calls the file holds, and how many of them are damaged; read the whole file.
+
+        Raises UserError when the file itself is.
+        """
+        with self._named():
+            found = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+            entries = self._connection.execute("SELECT key, reply FROM calls")
+            read = [_decode(key, text) is None for key, text in entries]
+        return len(read), sum(read)
 
     def _prepare(self) -> None:
         with self._named():
@@ -132,9 +148,20 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
     connection.execute("COMMIT")
 
 
+def _encode(text: str) -> str:
+    """Return the text with its hash behind it: SQLite keeps no checksums of its own."""
+    return f"{text}{_MARK}{digest_bytes(text.encode())}"
+
+
 def _decode(key: str, text: object) -> Reply | None:
+    """Return the reply of an entry, None when it is damaged; those of earlier versions have no hash."""
+    if not isinstance(text, str):
+        return None
+    text, mark, hashed = text.partition(_MARK)
+    if mark and hashed != digest_bytes(text.encode()):
+        return None
     try:
-        value = read_json(text) if isinstance(text, str) else None
+        value = read_json(text)
     except ValueError:
         return None
     return from_json(key, value) if isinstance(value, dict) else None

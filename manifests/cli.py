@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from manifests import output
+from manifests import fault, output
 from manifests.errors import EXIT_USER, BlendsmithError, UserError
 
 if TYPE_CHECKING:
@@ -316,7 +316,9 @@ def schema() -> None:
 @app.command()
 def doctor(
     manifest: Annotated[Path | None, typer.Argument(metavar="[M]", help="Manifest to check instead.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Compute the content ids of M's blends again.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all of M and compare it with what was written.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check the installation and the machine, or a manifest and its laws."""
@@ -337,9 +339,15 @@ def _load(job: Path, data: Path | None, manifest: Path | None) -> Job:
 
 
 def main() -> None:
-    """Run the command line: a user's mistake is a message and an exit code, a bug keeps its traceback."""
+    """Run the command line: a user's mistake or a failing disk is a message and an exit code, a bug has a traceback."""
     try:
         app()
     except BlendsmithError as error:
         output.error(str(error))
         sys.exit(error.exit_code)
+    except Exception as error:
+        known = fault.told(error)
+        if known is None:
+            raise
+        output.error(str(known))
+        sys.exit(known.exit_code)

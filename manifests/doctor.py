@@ -16,6 +16,7 @@ import polars as pl
 from manifests.errors import UserError
 from manifests.jobs.checks import EXTRAS, installed
 from manifests.store import FILE, Manifest
+from manifests.verify import AGAIN, verify
 
 OURS: Final = ("curate", "mixers", "trainers", "manifests")
 CORE: Final = ("blendsmith", "duckdb", "polars", "pyarrow", "pydantic", "typer")
@@ -57,15 +58,17 @@ def examine() -> pl.DataFrame:
 def examine_manifest(path: Path, *, deep: bool = False) -> pl.DataFrame:
     """Return (check, status, detail) of a manifest: whether it opens, and every conservation law.
 
-    With `deep`, each blend's content id is computed again from its members, and exported folders are looked for.
+    With `deep`, everything in its folder is read and compared with what was written: see `verify.verify`.
     """
     with Manifest(path) as manifest:
-        facts = manifest.meta()
-        rows = [("opens", "ok", f"job {facts.get('job', '?')}")]
-        laws = manifest.verify()
-        rows += [(law, "ok" if ok else "problem", detail) for law, ok, detail in laws.iter_rows()]
+        try:
+            rows = [("opens", "ok", f"job {manifest.meta().get('job', '?')}")]
+            laws = manifest.verify()
+            rows += [(law, "ok" if ok else "problem", detail) for law, ok, detail in laws.iter_rows()]
+        except UserError as error:
+            rows = [("opens", "problem", f"{str(error).splitlines()[0]}; {AGAIN}: it is replaced from the work file")]
         if deep:
-            rows += _blends(manifest)
+            rows += verify(manifest)
     return pl.DataFrame(rows, schema=_SHAPE, orient="row")
 
 
@@ -87,21 +90,6 @@ def listing(folder: Path) -> pl.DataFrame:
             rows.append((str(file.parent), f"unreadable: {error.what}", None, None, None))
     shape = {"manifest": pl.String, "job": pl.String, "stages": pl.Int64, "blends": pl.Int64, "runs": pl.Int64}
     return pl.DataFrame(rows, schema=shape, orient="row")
-
-
-def _blends(manifest: Manifest) -> list[tuple[str, str, str]]:
-    from mixers.blend import Blend
-
-    rows = []
-    query = "SELECT position, sample_id, role, weight, repeats FROM blend_members WHERE blend = ?"
-    for ref, recorded in manifest.sql("SELECT blend, content_id FROM blends ORDER BY blend").iter_rows():
-        members = manifest.sql(query, [ref])
-        found = Blend(ref, {}, 0, members, pl.DataFrame()).content_id
-        exported = (manifest.root / "blends" / ref).is_dir()
-        status = "ok" if found == recorded and exported else "problem"
-        detail = recorded if found == recorded else f"recorded {recorded}, computed {found}"
-        rows.append((f"blend {ref}", status, detail if exported else f"{detail}; its folder is absent"))
-    return rows
 
 
 def _version(name: str, otherwise: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ bytes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -46,16 +47,21 @@ def report(path: Path) -> Path:
     Works at any stage of a job; raises UserError when there is no readable manifest.
     """
     with Manifest(path) as manifest:
+        made = manifest.file.stat().st_mtime_ns
         text = page(manifest)
         out = manifest.root / FILE
     atomic.write_text(out, text)
+    os.utime(out, ns=(made, made))
     return out
 
 
 def refresh(path: Path) -> Path:
-    """Write the report of a manifest folder when it is absent or older than the published manifest; return its path."""
+    """Write the report of a manifest folder when it is absent or of another publication; return its path.
+
+    A report has the time of the file that it was made from, which holds where a clock was set back too.
+    """
     out, published = path / FILE, path / MANIFEST_FILE
-    if not out.exists() or (published.exists() and out.stat().st_mtime_ns < published.stat().st_mtime_ns):
+    if not out.exists() or (published.exists() and out.stat().st_mtime_ns != published.stat().st_mtime_ns):
         report(path)
     return out
 

@@ -7,6 +7,7 @@ of one. The file is written in storage version v1.0.0, which DuckDB 1.4 and 2.x 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -20,12 +21,13 @@ from typing import Any, Final, Self
 import duckdb
 import polars as pl
 
-from manifests import atomic, migrations, schema
+from manifests import atomic, filesystem, migrations, schema
 from manifests.errors import BusyError, ConservationError, UserError
 from manifests.laws import TABLES, verify
 from manifests.names import quote
 
 FILE: Final = "manifest.duckdb"
+_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 _STRANGE: Final = "the file was changed by something else: run the job again into a new folder"
 
 
@@ -71,6 +73,14 @@ class Lock:
                 value=f"process {holder}",
                 remedy="wait for it, or read the published manifest meanwhile",
             ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                os.close(self._descriptor)
+                raise
+            filesystem.warn(root, f"the filesystem knows no locks here ({os.strerror(error.errno)})")
+        kind = filesystem.network(root)
+        if kind is not None:
+            filesystem.warn(root, f"a network filesystem ({kind})")
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
 
@@ -96,9 +106,12 @@ class Store:
         self._connection = duckdb.connect(":memory:")
         try:
             self.work.parent.mkdir(parents=True, exist_ok=True)
-            if not self.work.exists() and self.published.exists():
+            if not self.work.exists():
                 with atomic.replacing(self.work) as temporary:
-                    shutil.copyfile(self.published, temporary)
+                    if self.published.exists():
+                        shutil.copyfile(self.published, temporary)
+                    else:
+                        _create(temporary)
             work = self.work.parent.resolve()
             self._connection.execute(f"SET temp_directory = {_text(str(work / 'spill'))}")
             self._connection.execute(f"SET allowed_directories = [{_text(str(work))}]")
@@ -241,6 +254,15 @@ class Store:
         finally:
             self._attach()
         return self.published
+
+
+def _create(file: Path) -> None:
+    """Make an empty manifest: beside its place, for one that is cut off while DuckDB makes it cannot be opened."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"ATTACH {_text(str(file))} AS manifest (STORAGE_VERSION 'v1.0.0')")
+        connection.execute("USE manifest")
+        migrations.prepare(connection, schema.VERSION, str(file))
+        connection.execute("CHECKPOINT manifest")
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from manifests.atomic import replacing_folder
 from manifests.errors import UserError
 from manifests.licence import non_commercial
 from manifests.names import canonical_json
+from manifests.seal import seal
 
 if TYPE_CHECKING:
     from mixers.blend import Blend
@@ -32,8 +33,9 @@ def export(blend: Blend, samples: pl.DataFrame, folder: Path) -> Path:
 
     `samples` has sample_id, messages (JSON), source, task and licence of every member, and may have non_commercial.
     One row per member in training order: position, messages (list of {role, content}), sample_id, source, role, task,
-    licence, weight, repeats, reason. A row to be seen n times is written once with repeats = n. The same blend and
-    samples give the same bytes under the same pyarrow. Raises UserError when a member is not among `samples`.
+    licence, weight, repeats, reason. A row to be seen n times is written once with repeats = n. `SHA256SUMS` holds the
+    hash of every file. The same blend and samples give the same bytes under the same pyarrow. Raises UserError when a
+    member is not among `samples`.
     """
     rows = rows_of(blend, samples)
     with replacing_folder(folder) as temporary:
@@ -41,6 +43,7 @@ def export(blend: Blend, samples: pl.DataFrame, folder: Path) -> Path:
         write_parquet(rows, temporary / SHARD)
         (temporary / "README.md").write_text(card(blend, rows, SHARD), encoding="utf-8")
         (temporary / "recipe.json").write_text(recipe(blend), encoding="utf-8")
+        seal(temporary, (path for path in temporary.rglob("*") if path.is_file()))
     return folder
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from manifests.atomic import replacing_folder
 from manifests.errors import UserError
+from manifests.seal import seal
 from mixers.export import card, recipe, rows_of, write_parquet
 from mixers.export_mds import write_index, write_mds
 from mixers.export_stanzas import stanzas
@@ -65,6 +66,7 @@ def export_as(
         if layout in STANZAS and int(rows["repeats"].max() or 1) == 1:  # type: ignore[arg-type]
             for name, content in stanzas(layout, blend.ref, files).items():
                 (temporary / name).write_text(content, encoding="utf-8")
+        seal(temporary, (path for path in temporary.rglob("*") if path.is_file()))
     return folder
 
 

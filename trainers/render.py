@@ -64,7 +64,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a row cannot be trained on: `no-answer`, `no-prompt`, `too-long`, `template` (which refuses its turns)."""
+    """Why a row cannot be trained on: `no-answer`, `no-prompt`, `too-long`, `template` (it refuses or omits turns)."""
 
     reason: str
 
@@ -149,6 +149,8 @@ class Renderer:
             return Problem(TEMPLATE)
         prompt = self._opening + self._encode(before)
         answer = self._answer(prompt, before, whole, plain[-1][1])
+        if not [token for token in answer if token != self.end]:
+            return Problem(TEMPLATE)
         room = max_tokens - len(answer)
         if room < min(MIN_PROMPT, len(prompt)) or not prompt:
             return Problem(TOO_LONG if prompt else TEMPLATE)

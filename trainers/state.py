@@ -13,12 +13,15 @@ from manifests.atomic import replacing, write_text
 from manifests.component import spec_of
 from manifests.errors import UserError
 from manifests.names import canonical_json, digest, digest_bytes
+from manifests.seal import seal
 from trainers.trainer import Fitted, Row
 
 RECORD: Final = "run.json"
 """Written last: a folder that holds it is a finished run."""
 
 CHECKPOINT: Final = "checkpoint.safetensors"
+_MODEL: Final = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+"""Files of a model or adapter and its tokenizer."""
 _BLOCK: Final = 1 << 22
 
 
@@ -137,7 +140,8 @@ class Checkpoint:
 
 
 def finish(folder: Path, key: str, fitted: Fitted, facts: Mapping[str, Any]) -> None:
-    """Write the record of a finished run, last of all, and drop its checkpoint."""
+    """Seal the files of a finished run, write its record, last of all, and drop its checkpoint."""
+    seal(folder, (path for name in _MODEL for path in folder.glob(name) if path.name not in (CHECKPOINT, RECORD)))
     files = {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors")) if path.name != CHECKPOINT}
     record = {
         **facts,

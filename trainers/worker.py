@@ -13,6 +13,7 @@ from typing import Any, Final
 from manifests.component import Context, Table, spec_of
 from manifests.engine import start
 from manifests.errors import Interrupted, UserError
+from manifests.seal import check
 from trainers.pause import Pausing
 from trainers.processes import forget
 from trainers.state import CHECKPOINT, read_header
@@ -176,7 +177,10 @@ def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measu
     if not tasks:
         return found
     with threads(request.threads):
-        model = stand_in(request) if request.baseline else Model.load(path or request.out)
+        folder = path or request.out
+        if not request.baseline:
+            check(folder, f"remove {folder} and run the job again: the run is made anew")
+        model = stand_in(request) if request.baseline else Model.load(folder)
         try:
             found += _measured(request, tasks, model)
         finally:

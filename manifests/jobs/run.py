@@ -188,6 +188,7 @@ class _Runner:
         if todo:  # a comparison made without a failed run has the key of the one with it
             todo += [s for s in stages if s.kind == "compare" and s not in todo]
             store.retire([s.name for s in todo if s.kind == "compare"])
+            training.check_examples(job, store)
             training.check_contamination(job, store, self.context)
         if whole:
             self.reused += len([s for s in stages if s.name not in self.tried]) - len(todo)

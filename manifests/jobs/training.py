@@ -84,6 +84,17 @@ def check_contamination(job: Job, store: Store, context: Context) -> None:
         )
 
 
+def check_examples(job: Job, store: Store) -> None:
+    """Raise UserError when a task has no example: a mean of nothing would be no result."""
+    for task in job.measure:
+        if not hasattr(task, "read") and not rows.examples(store, task):
+            raise UserError(
+                "this task has no example to measure",
+                value=task.name,
+                remedy="see its eval sources: SELECT source, rows, samples, rejects FROM sources WHERE role = 'eval'",
+            )
+
+
 class Workers:
     """Worker processes that fit and measure; each keeps its imports between runs and dies with this process."""
 

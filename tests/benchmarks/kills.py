@@ -1,8 +1,15 @@
-"""Kill a small job at random times: torn manifests, repeated judge calls, and whether the results stay the same.
+"""Kill a small job: torn manifests, lost rows, repeated judge calls, and whether the results stay the same.
 
+    python -m tests.benchmarks.kills --random 200 --each 10 --seed 0 [--training]
     python -m tests.benchmarks.kills --kills 50 --seed 0
 
-The job is complete (every kind of stage, a judge over HTTP, two worker processes). After each SIGKILL of the main
+The first kills a job in one process at random times, and before and after every named commit point (a write also in its
+middle), `--each` times each, up to its blends or with `--training` to its end; see `tests/faults/killing.py`. After
+each kill the published manifest must open, keep every law and hold as many rows as its stages say, and the work file
+must hold every stage whose commit had returned.
+
+The second kills the main process of several. The job is complete (every kind of stage, a judge over HTTP, two worker
+processes). After each SIGKILL of the main
 process the published manifest is opened and every law checked, and processes that outlive it are counted; then the
 same command goes on. A job that completes is compared with the uninterrupted one and a new one is begun. The moment of
 a kill lies between 0.5 s and what the rest of the job takes (as the uninterrupted job did), early moments being
@@ -12,6 +19,8 @@ likelier: most kinds of stages are done in the first seconds.
 from __future__ import annotations
 
 import argparse
+import functools
+import math
 import random
 import subprocess
 import sys
@@ -24,6 +33,8 @@ from pathlib import Path
 
 from manifests.errors import UserError
 from tests.curate.fake_server import FakeServer
+from tests.faults import killing
+from tests.faults.injected import Forker
 from tests.manifests.jobs import small_job
 
 WORKERS = ("--workers", "2")
@@ -126,9 +137,52 @@ def folders() -> Iterator[Path]:
 def main() -> None:
     """Parse the arguments, kill, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--random", type=int, default=0)
+    parser.add_argument("--each", type=int, default=0)
+    parser.add_argument("--training", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=math.inf)
     given = parser.parse_args()
+    if given.random or given.each:
+        _points(given)
+    if given.kills:
+        _processes(given)
+
+
+def _points(given: argparse.Namespace) -> None:
+    """Kill one process at commit points and at random times; print the table."""
+    ours = [point for point in killing.OURS if given.training or point != "adapter save"]
+    asked = [
+        (point, side)
+        for point in (*killing.FILES, *ours)
+        for side in killing.SIDES.get(point, ("before", "after"))
+        for _ in range(given.each)
+    ]
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as root, FakeServer(small_job.answer) as server:
+        (Path(root) / "forks").mkdir()
+        with Forker(Path(root) / "forks") as forker:
+            options = {"seed": given.seed, "times": given.random, "training": given.training, "seconds": given.seconds}
+            tell = functools.partial(print, file=sys.stderr, flush=True)
+            tally = killing.campaign(Path(root), forker, server, asked, **options, tell=tell)
+    print(f"{'point':<14} {'kills':>5} {'torn':>5} {'lost':>5} {'calls repeated':>15} {'at most':>8}")
+    for point in (killing.TIME, *killing.FILES, *killing.OURS, "all"):
+        mine = [kill for kill in tally.kills if point in (kill.point, "all")]
+        torn, lost = sum(bool(kill.torn) for kill in mine), sum(bool(kill.lost) for kill in mine)
+        calls = [kill.repeated for kill in mine]
+        print(f"{point:<14} {len(mine):>5} {torn:>5} {lost:>5} {sum(calls):>15} {max(calls, default=0):>8}")
+    print(
+        f"{tally.completed} jobs completed, {tally.equal} with equal content ids; in flight at most {killing.IN_FLIGHT}"
+    )
+    for kill in tally.kills:
+        if kill.torn or kill.lost:
+            print(kill)
+    print(f"{time.monotonic() - begun:.0f} s")
+
+
+def _processes(given: argparse.Namespace) -> None:
+    """Kill the main process of several at random times; print the table."""
     chance, tally, places = random.Random(given.seed), Tally(), folders()
     begun = time.monotonic()
     with FakeServer(small_job.answer) as server:

@@ -58,7 +58,7 @@ def test_the_same_blend_gives_the_same_bytes(tmp_path):
     first = export(blend, samples(), tmp_path / "a")
     second = export(blend, samples().sample(fraction=1.0, shuffle=True, seed=3), tmp_path / "b")
     files = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
-    assert [str(f) for f in files] == ["README.md", SHARD, "recipe.json"]
+    assert [str(f) for f in files] == ["README.md", "SHA256SUMS", SHARD, "recipe.json"]
     assert all((first / f).read_bytes() == (second / f).read_bytes() for f in files)
 
 

@@ -185,7 +185,7 @@ def test_an_mds_shard_past_4_gib_is_refused_and_nothing_is_written(tmp_path, mon
 
 def test_repeats_kept_as_a_field_come_without_stanzas(tmp_path):
     found = bytes_of(export_as(repeated(), samples(), tmp_path / "x", "messages"))
-    assert sorted(found) == ["README.md", "data/train-00000-of-00001.jsonl", "recipe.json"]
+    assert sorted(found) == ["README.md", "SHA256SUMS", "data/train-00000-of-00001.jsonl", "recipe.json"]
 
 
 def test_licences_travel_with_every_layout(tmp_path):

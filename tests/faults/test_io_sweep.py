@@ -1,0 +1,79 @@
+"""Disks that are full, fail or refuse: cases 68 to 71. The whole sweep: `python -m tests.benchmarks.io_sweep`."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+
+import pytest
+
+from tests.faults import injected, sweep
+from tests.manifests.jobs import small_job
+
+
+def test_case_068_a_full_or_failing_disk_leaves_the_old_state_is_told_and_the_job_then_completes(forker, tmp_path):
+    path = sweep.tiny(tmp_path / "job", training=False)
+    swept, tally = sweep.sweep(path, forker, every=43, first=13)
+    assert tally.wrong == []
+    assert tally.ended["told, exit code 2"] > tally.ended["went on"]
+    assert sum(swept.ops) > 200
+
+
+@pytest.mark.long
+@pytest.mark.timeout(14400)
+def test_case_068_every_write_fsync_and_rename_may_fail(forker, tmp_path):
+    swept, tally = sweep.sweep(sweep.tiny(tmp_path / "job"), forker)
+    assert tally.wrong == []
+    assert tally.failed.total() == 2 * sum(swept.ops)
+
+
+@pytest.fixture(scope="module")
+def begun(forker, tmp_path_factory):
+    """Return the folder of a job that was killed after its first publication."""
+    path = small_job.without_training(small_job.write(tmp_path_factory.mktemp("begun")))
+    forker.run(path, **sweep.PUBLISHED)
+    return path.parent
+
+
+@pytest.fixture
+def job(begun, tmp_path):
+    shutil.copytree(begun, tmp_path / "job")
+    return tmp_path / "job" / "job.yaml"
+
+
+def told(ended, *words):
+    assert ended.code == 2, ended.text
+    assert "Traceback" not in ended.text
+    for word in words:
+        assert word in ended.text.lower()
+
+
+def completes(forker, job, whole):
+    assert injected.broken(job) == []
+    assert forker.run(job).code == 0
+    assert small_job.ids(job) == small_job.ids(whole)
+
+
+@pytest.mark.parametrize("at", [1, 3, 9])
+def test_case_069_an_error_in_reading_the_manifest_is_told_and_passes(forker, job, whole, at):
+    fault = {"kinds": ["read"], "at": at, "action": "once", "errno": errno.EIO}
+    told(forker.run(job, fault=fault), "manifest.duckdb")
+    completes(forker, job, whole)
+
+
+def test_case_069_an_error_in_reading_a_source_is_told_and_passes(forker, job, whole):
+    fault = {"kinds": ["read"], "at": 1, "action": "from", "errno": errno.EIO, "below": job.parent / "data"}
+    told(forker.run(job, fault=fault), "input/output error")
+    completes(forker, job, whole)
+
+
+def test_case_070_a_read_only_folder_is_told_with_what_to_do(forker, job, whole):
+    fault = {"kinds": ["open"], "at": 1, "action": "from", "errno": errno.EROFS}
+    told(forker.run(job, fault=fault), "read-only file system", "--manifest")
+    completes(forker, job, whole)
+
+
+def test_case_071_a_quota_is_told_as_a_full_disk_is(forker, job, whole):
+    fault = {"kinds": ["write"], "at": 5, "action": "from", "errno": errno.EDQUOT}
+    told(forker.run(job, fault=fault), "disk quota exceeded", "goes on from here")
+    completes(forker, job, whole)

@@ -1,0 +1,41 @@
+"""Faults of the machine are told, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import duckdb
+import pytest
+
+from manifests import fault
+
+
+@pytest.mark.parametrize("code", sorted(fault.REMEDIES))
+def test_a_system_error_is_told_with_its_file_and_a_remedy(code):
+    told = fault.told(OSError(code, os.strerror(code), "/m/manifest.duckdb"))
+    assert str(told).startswith(f"/m/manifest.duckdb: {os.strerror(code).lower()}")
+    assert told.remedy == fault.REMEDIES[code]
+    assert told.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOENT, "no such file"), ValueError("No space left on device"), KeyError("x"), OSError("other")],
+)
+def test_a_bug_is_no_fault_of_the_machine(error):
+    assert fault.told(error) is None
+
+
+def test_the_words_of_the_system_count_in_the_errors_of_libraries():
+    full = duckdb.IOException("Could not write file: No space left on device")
+    assert fault.told(full).remedy == fault.REMEDIES[errno.ENOSPC]
+    assert fault.told(duckdb.IOException("fsync failed!")).remedy == fault.REMEDIES[errno.EIO]
+    assert fault.told(duckdb.BinderException("no such column")) is None
+    assert "doctor M --verify" in fault.told(duckdb.IOException("Corrupt database file: computed checksum 1")).remedy
+
+
+def test_what_a_library_wraps_is_found():
+    outer = RuntimeError("saving failed")
+    outer.__cause__ = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    assert "quota" in str(fault.told(outer)).lower()
