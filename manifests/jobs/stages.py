@@ -168,7 +168,8 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
                 inputs = (train.key, *exams[task.name], *_log(task, run))
                 measures.append(builder.add(f"measure:{run}:{task.name}", task, inputs, parent=run))
     answers = [*_keys(reads, job, ("specialist",)), *(stage.key for stage in data if stage.kind == "step")]
-    given = {"base": [base], "majority": answers, "copy": []}
+    layout = getattr(job.train, "template", "own")
+    given = {"base": [base] if layout == "own" else [base, layout], "majority": answers, "copy": []}
     for name in job.baselines if content else ():
         for task in job.measure:
             if hasattr(task, "read") and name != "base":
