@@ -82,7 +82,7 @@ def test_the_job_has_the_arms_of_the_question_three_seeds_each(tmp_path):
     assert all(recipes[f"only-{task}"].specialist_tasks == (task,) for task in TASKS)
     assert job.train.template == "alpaca"
     assert {"base", "copy"} == set(job.baselines)
-    assert TASKS == {task.name.rpartition("-")[0] for task in job.measure if task.kind == "loglik"}
+    assert {task.name.rpartition("-")[0] for task in job.measure if task.kind == "loglik"} == TASKS
 
 
 @pytest.mark.parametrize("edit", EDITS)
