@@ -157,6 +157,26 @@ def show(
 
 
 @app.command()
+def advise(
+    manifest: Where,
+    past: Annotated[
+        list[Path] | None, typer.Option("--history", help="A manifest with results; may be given several times.")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--target", help="One target; without it all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say before training what generalist rows may gain a target, how sure that is, and which blends to try first."""
+    from contextlib import ExitStack
+
+    from manifests.store import Manifest
+    from trainers.advise import advise as make
+
+    with ExitStack() as stack:
+        opened, *others = [stack.enter_context(Manifest(path)) for path in (manifest, *(past or ()))]
+        output.table(make(opened, others, target), as_json=as_json)
+
+
+@app.command()
 def why(
     manifest: Where,
     sample: Annotated[str, typer.Argument(metavar="SAMPLE", help="Sample id, or its first digits.")],

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from manifests import schema
 from manifests.names import k64, sampling_key
+from manifests.tasks import wider, within
 from mixers.cells import Ints, Vectors, rounded
 
 POOL: Final = "pool"
@@ -128,12 +129,15 @@ def _pool(samples: pl.DataFrame) -> dict[str, Ints]:
 
 
 def _targets(samples: pl.DataFrame) -> Iterator[tuple[str, Ints]]:
-    """Give the places of the rows of each specialist and eval source, and of each of their tasks."""
+    """Give the places of the rows of each specialist and eval source, and of each of their tasks, wider ones too."""
     asked = samples["role"].is_in(["specialist", "eval"])
-    for column in ("source", "task"):
-        others = set(samples.filter(asked)["source"]) if column == "task" else set()
-        for name in sorted(set(samples.filter(asked)[column].drop_nulls()) - others):
-            yield name, np.flatnonzero((asked & (samples[column] == name)).fill_null(value=False).to_numpy())
+    mine = samples.filter(asked)
+    sources = sorted(set(mine["source"]))
+    for name in sources:
+        yield name, np.flatnonzero((asked & (samples["source"] == name)).to_numpy())
+    for name in wider(mine["task"].drop_nulls()):
+        if name not in sources:
+            yield name, np.flatnonzero((asked & samples.select(within(name)).to_series()).to_numpy())
 
 
 def _by_key(samples: pl.DataFrame, places: Ints, seed: int) -> Ints:

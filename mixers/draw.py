@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import UserError
 from manifests.names import sampling_key
+from manifests.tasks import wider, within
 from mixers import budget, tally
 from mixers.pick import Ints, Line
 from mixers.place import assemble
@@ -161,15 +162,15 @@ def specialists(pool: Pool, recipe: Any, seed: int) -> Drawn:  # noqa: ANN401 - 
 
 
 def _special(pool: Pool, tasks: Sequence[str], name: str) -> pl.Series:
-    """Return which samples are specialist rows of `tasks`, of any without one; raise UserError for a task with none."""
+    """Return which samples are specialist rows of `tasks`, of any without one; refuse a task that has none."""
     special = pool.samples["role"] == "specialist"
     if not tasks:
         return special
-    known = pool.samples["task"].filter(special).drop_nulls().unique().sort().to_list()
+    known = wider(pool.samples["task"].filter(special).drop_nulls())
     for task in tasks:
         if task not in known:
             raise UserError(f"blend '{name}': no specialist row is of this task", value=task, options=known)
-    return special & pool.samples["task"].is_in(list(tasks)).fill_null(value=False)
+    return special & pool.samples.select(pl.any_horizontal(within(task) for task in tasks)).to_series()
 
 
 def sized(draw: Draw, recipe: Any, supply: Supply, fill: Fill, others: tuple[int, Mapping[str, str]]) -> Drawn:  # noqa: ANN401 - any mixer

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from manifests.errors import UserError
+from manifests.tasks import wider, within
 
 if TYPE_CHECKING:
     from mixers.mixer import Pool
 
 
 def stated(pool: Pool, blend: str, name: str | None) -> pl.DataFrame:
-    """Return the specialist or eval rows of source or task `name`, all specialist rows without one.
+    """Return the specialist or eval rows of source or task `name`, or of its parts; all specialist rows without one.
 
     Raises UserError when there are none; `blend` is named in it.
     """
@@ -26,9 +27,9 @@ def stated(pool: Pool, blend: str, name: str | None) -> pl.DataFrame:
                 remedy="set target: to a source or task, or add a source with role: specialist",
             )
         return found
-    found = pool.target.filter((pl.col("source") == name) | (pl.col("task") == name))
+    found = pool.target.filter((pl.col("source") == name) | within(name))
     if found.is_empty():
-        names = sorted({*pool.target["source"], *pool.target["task"].drop_nulls()})
+        names = sorted({*pool.target["source"], *wider(pool.target["task"].drop_nulls())})
         raise UserError(
             f"blend '{blend}' has a target that is no source or task of specialist or eval rows",
             value=name,

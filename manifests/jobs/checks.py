@@ -12,6 +12,7 @@ from manifests.jobs import search_checks
 from manifests.jobs.build import Path_, Problems
 from manifests.names import check_name
 from manifests.predicate import POOL_COLUMNS, check_where, score_column
+from manifests.tasks import wider
 
 if TYPE_CHECKING:
     from manifests.jobs.spec import Job
@@ -196,7 +197,7 @@ def _strata(part: Any, columns: Mapping[str, str], path: Path_, problems: Proble
 def _target(part: Any, job: Job, path: Path_, problems: Problems) -> None:  # noqa: ANN401 - any mixer
     target = getattr(part, "target", None)
     wanted = [s for s in job.sources if s is not None and s.role in ("specialist", "eval")]
-    known = {s.name for s in wanted} | {s.task for s in wanted if s.task}
+    known = {s.name for s in wanted} | set(wider(s.task for s in wanted if s.task))
     if target is None or target in known or None in job.sources or any(s.task is None for s in wanted):
         return
     problems.add("no specialist or eval source has this name or task", path, target, options=sorted(known))
@@ -247,7 +248,7 @@ def measures(job: Job, problems: Problems) -> None:
     if "majority" in job.baselines and not any(s.role == "specialist" for s in job.sources):
         remedy = "add a source with role: specialist, or remove the baseline"
         problems.add("majority counts the answers of specialist rows", ("baselines",), "majority", remedy=remedy)
-    tasks = {s.task for s in evals if getattr(s, "task", None)}
+    tasks = wider(s.task for s in evals if getattr(s, "task", None))
     open_ended = any(getattr(s, "task", None) is None for s in evals)
     asked: list[tuple[Path_, Any]] = [(("measure", i), part) for i, part in enumerate(job.measure)]
     for path, part in [*asked, (("search", "task"), getattr(job.search, "task", None))]:
@@ -270,7 +271,7 @@ def measures(job: Job, problems: Problems) -> None:
                 "no eval source has this task",
                 (*path, "task"),
                 task,
-                options=sorted(tasks),
+                options=tasks,
                 remedy="set task: on a source with role: eval",
             )
 

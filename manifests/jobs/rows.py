@@ -12,6 +12,7 @@ import polars as pl
 
 from manifests import labels, schema
 from manifests.predicate import score_column, select, verdict_column
+from manifests.tasks import within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -280,7 +281,7 @@ def eval_rows(state: State, task: Any) -> pl.DataFrame:  # noqa: ANN401 - a trai
     from manifests.names import sampling_key
 
     frame = kept(state, ("eval",))
-    chosen = pl.col("source") == task.source if task.source is not None else pl.col("task") == task.task
+    chosen = pl.col("source") == task.source if task.source is not None else within(task.task)
     frame = frame.filter(chosen)
     order = sampling_key(frame["k64"].to_numpy(), 0, "limit")
     frame = frame.with_columns(pl.Series("order", order, dtype=pl.UInt64)).sort("order", "sample_id").drop("order")

@@ -1,11 +1,12 @@
 """SYNTHETIC: each instrument against the truth, in a world whose facts are made up (tests/benchmarks/world.py).
 
-Run `python -m tests.benchmarks.synthetic_world [--out DIR] [--seed N] [--effect] [--seeds N]`. It makes the world,
-pre-trains a base model on the facts that it shall know and a judge on others, runs one ordinary job over the rows of
-all levels of corruption, and prints precision and recall of each instrument at each level and how well familiarity
-tells what the base was taught. `--effect` also trains specialists on blends of the four kinds of rows, of every level
-and of each filter, and compares how many of the facts that the base knew they still answer. A second run in the same
-`--out` goes on where the first one ended. About six minutes of one core, fifteen with `--effect`.
+Run `python -m tests.benchmarks.synthetic_world [--out DIR] [--seed N] [--make | --effect]`. It makes the world,
+pre-trains a base model on the facts that it shall know and a judge on others, runs the curation of
+manifests/examples/hallucination.yaml over the rows of all levels of corruption, and prints precision and recall of each
+instrument at each level and how well familiarity tells what the base was taught. `--effect` runs the whole job: it also
+trains specialists on blends of the four kinds of rows, of every level and of each filter, and compares how many of the
+facts that the base knew they still answer. `--make` stops when the job's data are there. A second run in the same
+`--out` goes on where the first one ended.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+import manifests
 from curate.factuality import errors
 from curate.measure import auroc
 from manifests.component import Context
@@ -34,51 +36,9 @@ from trainers.full import Full
 from trainers.scratch import Scratch
 from trainers.trainer import Row
 
-JOB = """\
-name: world
-notes: Synthetic. The facts, the rows and the models' knowledge are made up.
-sources:
-  - name: pool
-    path: pool.jsonl
-    format: prompt-completion
-    role: generalist
-    keep: [wrong, familiar, cell, LEVELS]
-    licence: CC0-1.0
-  - {name: known, path: known.jsonl, format: question-answer, role: specialist, task: known, licence: CC0-1.0}
-  - {name: held, path: held.jsonl, format: question-answer, role: eval, task: known, licence: CC0-1.0}
-DOCUMENTScurate:
-  - {kind: computed}
-GROUNDED  - kind: judge
-    prompt: plain
-    labels: [correct, wrong]
-    truth: wrong
-    judge: {kind: vllm, model: judge, chat: true, max_model_len: 128}
-  - {kind: classifier, label: wrong, better: low, encoder: null}
-  - {kind: factuality, reads: [computed, grounded, judge], truth: wrong}
-  - kind: familiarity
-    model: {kind: vllm, model: base, max_model_len: 256}
-    shots: 3
-    sets: 3
-    samples: 5
-    max_tokens: 12
-"""
-GROUNDED = f"  - {{kind: grounded, functional: [{', '.join(name for name, _ in world.STATED.values())}]}}\n"
-DOCUMENTS = """\
-  - name: documents
-    path: documents.jsonl
-    format: prompt-completion
-    role: knowledge
-    keep: [relation]
-    licence: CC0-1.0
-"""
+JOB = Path(manifests.__file__).parent / "examples" / "hallucination.yaml"
 INSTRUMENTS = ("computed", "grounded", "judge", "classifier", "factuality")
 CELLS = ("true-familiar", "true-unfamiliar", "false-familiar", "false-unfamiliar")
-FACTS = "meta->>'cell' <> 'sum'"
-EFFECT = """\
-train: {kind: full, base: base, steps: 80, lr: 1.0e-3, batch_tokens: 2048, max_tokens: 64}
-measure:
-  - {kind: qa, name: known, task: known, max_new_tokens: 12}
-"""
 CLOSING = """\
 All figures above are synthetic. What they show: whether the machinery does what it claims when the truth is known for
 every row: what an instrument calls wrong is wrong, what it misses is counted, familiarity finds what the model was
@@ -96,7 +56,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the world and of the models")
     parser.add_argument("--steps", type=int, default=400, help="steps of each pre-training")
     parser.add_argument("--effect", action="store_true", help="also train specialists")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each specialist")
+    parser.add_argument("--make", action="store_true", help="only write the rows and make the models")
+    parser.add_argument("--workers", type=int, default=1, help="processes that train")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = options.out or Path(temporary)
@@ -107,10 +68,13 @@ def main() -> int:
         tell(
             f"SYNTHETIC world {options.seed}: {len(made.facts)} facts, {len(made.pool)} rows; models in {seconds:.0f} s"
         )
-        write(made, out, options.seeds if options.effect else 0)
-        outcome = run(load_job(out / "job.yaml"))
+        write(made, out)
+        if options.make:
+            return 0
+        job = JOB if options.effect else judged(out)
+        outcome = run(load_job(job, data=out, manifest=out / "runs" / "hallucination"), workers=options.workers)
         tell(f"job: {outcome.message} ({outcome.seconds:.0f} s)\n")
-        with Manifest(out / "runs" / "world") as manifest:
+        with Manifest(out / "runs" / "hallucination") as manifest:
             rows = scored(manifest)
             tell_instruments(rows)
             tell_familiarity(rows)
@@ -138,40 +102,23 @@ def models(made: world.World, out: Path, seed: int, steps: int) -> None:
     trainer.fit(rows, out / "judge-base", seed, out / "judge", context)
 
 
-def write(made: world.World, out: Path, seeds: int) -> None:
-    """Write the job and its data; with `seeds` the job also trains."""
+def write(made: world.World, out: Path) -> None:
+    """Write the rows that the job reads."""
     asked = [
         {"question": fact.ask(i % 3), "answer": fact.true} for i, fact in enumerate((*made.specialist, *made.held))
     ]
     lines(out / "pool.jsonl", [row.record() for row in made.pool])
+    lines(out / "repaired.jsonl", [row.record() for row in made.repaired])
     lines(out / "known.jsonl", asked[: len(made.specialist)])
     lines(out / "held.jsonl", asked[len(made.specialist) :])
     lines(out / "documents.jsonl", world.knowledge(made.facts[::2]))
-    levels = ", ".join(f"at{level}" for level in world.LEVELS)
-    text = JOB.replace("LEVELS", levels).replace("DOCUMENTS", DOCUMENTS).replace("GROUNDED", GROUNDED)
-    (out / "job.yaml").write_text(text + (effect(seeds) if seeds else ""), "utf-8")
 
 
-def effect(seeds: int) -> str:
-    """Return the part of the job that blends, trains and compares."""
-    numbers = list(range(seeds))
-    gates = {kind: f"meta->>'cell' = '{kind}'" for kind in CELLS}
-    gates |= {f"level-{level}": f"{FACTS} AND (meta->>'at{level}')::BOOLEAN" for level in world.LEVELS}
-    gates["not-wrong"] = f"{gates['level-40']} AND p_error < 0.5"
-    gates["familiar"] = f"{gates['level-40']} AND familiarity > 0"
-    gates["both"] = f"{gates['level-40']} AND p_error < 0.5 AND familiarity > 0"
-    lines_ = ["mix:", f"  - {{kind: proportional, name: specialist, rows: 0, seeds: {numbers}}}"]
-    for name, gate in gates.items():
-        rows = 80 if name in CELLS else "all"
-        lines_.append(f'  - {{kind: proportional, name: {name}, rows: {rows}, where: "{gate}", seeds: {numbers}}}')
-    for name in ("not-wrong", "familiar", "both"):
-        gate = gates["level-40"]
-        lines_.append(f'  - {{kind: random_drop, name: like-{name}, like: {name}, where: "{gate}", seeds: {numbers}}}')
-    pairs = [[kind, "specialist"] for kind in CELLS]
-    pairs += [["true-familiar", other] for other in CELLS[1:]]
-    pairs += [[f"level-{level}", "level-0"] for level in world.LEVELS[1:]]
-    pairs += [[name, f"like-{name}"] for name in ("not-wrong", "familiar", "both")]
-    return "\n".join([*lines_, EFFECT.rstrip(), "compare:", *(f"  - [{a}, {b}]" for a, b in pairs)]) + "\n"
+def judged(out: Path) -> Path:
+    """Write the shipped job without its blends, and return the file."""
+    text = JOB.read_text("utf-8")
+    (out / "judged.yaml").write_text(text[: text.index("\nmix:")] + "\n", "utf-8")
+    return out / "judged.yaml"
 
 
 def scored(manifest: Manifest) -> pl.DataFrame:

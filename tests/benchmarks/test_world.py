@@ -78,3 +78,10 @@ def test_the_sums_are_right_or_wrong_as_a_program_finds(made, tmp_path):
     scores = Computed().score(samples, Context(root=tmp_path)).scores
     found = {(p, r): v for p, r, v in samples.join(scores, on="sample_id").select("prompt", "response", "value").rows()}
     assert found == {(row.prompt, row.response): float(row.wrong) for row in rows}
+
+
+def test_repaired_rows_ask_what_the_false_rows_on_facts_ask_and_answer_what_is_true(made):
+    truth = {fact.ask(wording): fact.true for fact in made.facts for wording in range(3)}
+    false = [row.prompt for row in made.pool if row.wrong and row.familiar is not None]
+    assert [row.prompt for row in made.repaired] == false
+    assert all(row.response == truth[row.prompt] and not row.wrong and row.at == () for row in made.repaired)

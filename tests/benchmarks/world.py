@@ -100,10 +100,14 @@ class Row:
 
 @dataclass(frozen=True)
 class World:
-    """Facts by what they are used for. `pool` are the rows of all levels, `held` the facts asked about at the end."""
+    """Facts by what they are used for. `pool` are the rows of all levels, `held` the facts asked about at the end.
+
+    `repaired` are the questions of the pool's false rows on facts, answered truly: a perfect repair.
+    """
 
     facts: tuple[Fact, ...]
     pool: tuple[Row, ...]
+    repaired: tuple[Row, ...]
     specialist: tuple[Fact, ...]
     held: tuple[Fact, ...]
 
@@ -132,7 +136,7 @@ def build(seed: int = 0, entities: int = 240, objects: int = 50, half: int = 200
     ]
     rng.shuffle(pool)
     cut = len(rest) // 3
-    return World(tuple(made), tuple(pool), tuple(rest[:cut]), tuple(rest[cut:]))
+    return World(tuple(made), tuple(pool), tuple(_repaired(pool, made)), tuple(rest[:cut]), tuple(rest[cut:]))
 
 
 def facts(rng: random.Random, entities: int, objects: int) -> list[Fact]:
@@ -217,6 +221,15 @@ def _false(chosen: Sequence[Fact], kind: str, half: int, rng: random.Random) -> 
     return [
         Row(fact.ask(rng.randrange(3)), fact.other, True, fact.belief == fact.other, kind, _levels(i, half, wrong=True))
         for i, fact in enumerate(chosen)
+    ]
+
+
+def _repaired(pool: Iterable[Row], made: Iterable[Fact]) -> list[Row]:
+    facts_ = {fact.ask(wording): fact for fact in made for wording in range(3)}
+    false = [(row, facts_[row.prompt]) for row in pool if row.wrong and row.familiar is not None]
+    return [
+        replace(row, response=fact.true, wrong=False, familiar=fact.belief == fact.true, kind="repaired", at=())
+        for row, fact in false
     ]
 
 

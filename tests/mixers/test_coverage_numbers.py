@@ -113,6 +113,15 @@ def test_every_source_and_task_of_specialist_and_eval_rows_is_a_target():
     assert set(found["source"]) == {"wide", "odd", POOL}
 
 
+def test_a_wider_task_is_a_target_that_reads_like_one_task_of_all_its_rows():
+    samples, vectors = gathered()
+    nested = samples.with_columns(task=pl.lit("both/") + pl.col("task"))
+    merged = samples.with_columns(task=pl.when(pl.col("task").is_not_null()).then(pl.lit("both")))
+    found, expected = coverage(nested, vectors, 8), coverage(merged, vectors, 8)
+    assert {"both", "both/left", "both/right"} <= set(found["target"])
+    assert found.filter(pl.col("target") == "both").equals(expected.filter(pl.col("target") == "both"))
+
+
 def test_every_number_is_stated_for_every_source():
     found = coverage(*gathered(), 8)
     metrics = {key: set(part["metric"]) for key, part in found.group_by("target", "source")}

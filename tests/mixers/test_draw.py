@@ -189,3 +189,15 @@ def test_a_blend_of_one_task_has_that_tasks_specialist_rows_alone():
     with pytest.raises(UserError, match="no specialist row is of this task") as caught:
         Proportional(name="none", rows=0, specialist_tasks=("fluenci",)).blend(everything, 0, {})
     assert "did you mean 'fluency'" in str(caught.value)
+
+
+def test_a_blend_of_a_wide_task_has_the_specialist_rows_of_all_its_parts():
+    everything = usual()
+    part = pl.when(pl.col("source") == "jfleg").then(pl.lit("writing/fluency")).otherwise(pl.lit("writing/more"))
+    samples = everything.samples.with_columns(task=pl.when(pl.col("role") == "specialist").then(part))
+    everything = dataclasses.replace(everything, samples=samples)
+    special = samples.filter(pl.col("role") == "specialist")
+    wide = Proportional(name="wide", rows=0, specialist_tasks=("writing",)).blend(everything, 0, {})
+    assert ids(wide, "specialist") == set(special["sample_id"])
+    narrow = Proportional(name="narrow", rows=0, specialist_tasks=("writing/fluency",)).blend(everything, 0, {})
+    assert ids(narrow, "specialist") == set(special.filter(pl.col("source") == "jfleg")["sample_id"])
