@@ -129,7 +129,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("name", ["alpaca-writing.yaml", "alpaca-factual.yaml"])
+@pytest.mark.parametrize(
+    "name", ["alpaca-writing.yaml", "alpaca-factual.yaml", "skills.yaml", "specialist-or-generalist.yaml"]
+)
 def test_the_jobs_on_the_pool_load_wherever_the_data_folder_is(tmp_path, name):
     path = demo.PACKAGE / "examples" / name
     data = tmp_path / "data"
