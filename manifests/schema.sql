@@ -321,7 +321,7 @@ CREATE OR REPLACE MACRO lineage(name) AS TABLE
 
 COMMENT ON VIEW stages IS 'Every finished stage; a stage whose key is here is not run again';
 COMMENT ON COLUMN stages.stage IS 'Name of the stage, such as step:2-fuzzy';
-COMMENT ON COLUMN stages.kind IS 'read, step, score, cells, mix, base, train, measure, compare, quality or labels';
+COMMENT ON COLUMN stages.kind IS 'read, step, score, cells, mix, base, train, measure, compare, search, quality or labels';
 COMMENT ON COLUMN stages.key IS 'Hash of its spec, its inputs'' keys and its code''s version';
 COMMENT ON COLUMN stages.seconds IS 'Wall time it took';
 COMMENT ON COLUMN stages.n_rows IS 'Rows it wrote';
@@ -478,14 +478,14 @@ COMMENT ON COLUMN runs.note IS 'Why it failed, or what it skipped';
 COMMENT ON COLUMN runs.cpu_seconds IS 'Processor time of the training, all threads together; NULL when not recorded, as for runs that were resumed or trained together';
 COMMENT ON COLUMN runs.parameters IS 'Parameters of the model, base and adapter; NULL when not recorded';
 COMMENT ON VIEW results IS 'One metric of one example under one run; more is always better';
-COMMENT ON COLUMN results.run IS 'The run, or a baseline: base, majority, copy';
+COMMENT ON COLUMN results.run IS 'The run, RUN/again where it was measured a second time, or a baseline: base, majority, copy, demonstration';
 COMMENT ON COLUMN results.task IS 'Name of the task';
 COMMENT ON COLUMN results.example_id IS 'sample_id of the eval row';
 COMMENT ON COLUMN results.metric IS 'Name of the metric';
 COMMENT ON COLUMN results.value IS 'Finite, or NULL when undefined';
 COMMENT ON COLUMN results.prediction IS 'What the model said, where it generates';
 COMMENT ON VIEW leaderboard IS 'Mean of each metric per recipe, with a 95 % interval over examples and seeds';
-COMMENT ON COLUMN leaderboard.blend IS 'Recipe name (recipe/unit where runs have several budgets), or a baseline: base, majority, copy';
+COMMENT ON COLUMN leaderboard.blend IS 'Recipe name (recipe/unit where runs have several budgets), or a baseline: base, majority, copy, demonstration';
 COMMENT ON COLUMN leaderboard.task IS 'Name of the task';
 COMMENT ON COLUMN leaderboard.metric IS 'Name of the metric; more is better';
 COMMENT ON COLUMN leaderboard.mean IS 'Mean over examples and seeds';
