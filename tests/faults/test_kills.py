@@ -29,16 +29,15 @@ def sound(tally):
 
 def test_case_063_a_job_killed_at_random_times_loses_nothing_and_ends_the_same(forker, tmp_path):
     with FakeServer(small_job.answer) as server:
-        tally = killing.campaign(tmp_path, forker, server, [], times=4)
-    assert tally.count(killing.TIME) == 4
+        tally = killing.campaign(tmp_path, forker, server, [], times=3)
+    assert tally.count(killing.TIME) == 3
     sound(tally)
 
 
 def test_case_064_a_job_killed_at_every_named_point_loses_nothing_and_ends_the_same(forker, tmp_path):
     with FakeServer(small_job.answer) as server:
-        tally = killing.campaign(tmp_path, forker, server, POINTS)
-    assert {kill.point for kill in tally.kills} == {point for point, _ in POINTS}
-    assert len(tally.kills) >= len(POINTS)
+        tally = killing.campaign(tmp_path, forker, server, dict(POINTS).items())
+    assert {kill.point for kill in tally.kills} >= set(dict(POINTS))
     sound(tally)
 
 
@@ -100,18 +99,21 @@ def case_interrupted(forker, tmp_path, *signals):
 
 
 def test_case_065_sigterm_keeps_what_is_answered_publishes_and_repeats_only_calls_in_flight(forker, tmp_path):
-    assert "goes on from here" in case_interrupted(forker, tmp_path, signal.SIGTERM).text
+    assert "finished calls are kept" in case_interrupted(forker, tmp_path, signal.SIGTERM).text
 
 
 def test_case_066_ctrl_c_keeps_what_is_answered_publishes_and_repeats_only_calls_in_flight(forker, tmp_path):
-    assert "goes on from here" in case_interrupted(forker, tmp_path, signal.SIGINT).text
+    assert "finished calls are kept" in case_interrupted(forker, tmp_path, signal.SIGINT).text
 
 
 def test_case_066_a_second_ctrl_c_ends_the_job_at_once(forker, tmp_path):
     case_interrupted(forker, tmp_path, signal.SIGINT, signal.SIGINT)
 
 
-@pytest.mark.parametrize("point", ["commit", "checkpoint", "publish"])
+LONG = [pytest.param(point, marks=pytest.mark.long) for point in ("checkpoint", "publish")]
+
+
+@pytest.mark.parametrize("point", ["commit", *LONG])
 def test_case_067_what_was_not_forced_to_the_disk_is_lost_and_the_job_goes_on_from_what_was(
     forker, tmp_path, whole, point
 ):
