@@ -46,7 +46,8 @@ def recipes(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 def verdict(manifest: Manifest) -> Html:
     """Return the answer of the job in words."""
-    found = answer(manifest.sql("FROM comparisons").to_dicts(), recipes(manifest))
+    compared = manifest.sql("FROM comparisons WHERE NOT ends_with(blend_b, '/again')").to_dicts()
+    found = answer(compared, recipes(manifest))
     points = el("ul", [el("li", point) for point in found.points]) if found.points else None
     more = (
         el("p", plural(found.left_out, "more sentence"), " left out: see the comparisons.") if found.left_out else None

@@ -15,6 +15,8 @@ UNITS: Final = ("steps", "tokens", "exposures", "epochs")
 """Fields of a trainer that are budgets; each that is given makes a run of its own for every blend and seed."""
 
 DEFAULT_STEPS: Final = 100
+"""Steps of a run that has no budget; a study without one trains on as many tokens as they have positions."""
+DEFAULT_EXPOSURES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,19 @@ class Budget:
 
 
 def budgets(trainer: Any) -> tuple[Budget, ...]:  # noqa: ANN401 - a component with fields of `UNITS`
-    """Return the trainer's budgets in the order of `UNITS`; one that gives none trains `DEFAULT_STEPS` steps.
+    """Return the trainer's budgets in the order of `UNITS`, where it gives none the two that belong together.
 
-    None for a trainer without such fields, which decides itself.
+    Those are equal tokens and equal specialist exposures: under one alone a blend can look better for its training, not
+    its rows. A trainer that counts steps alone has `DEFAULT_STEPS`; one without such fields decides itself: none.
     """
     if not any(hasattr(trainer, unit) for unit in UNITS):
         return ()
     given = [Budget(unit, amount) for unit in UNITS if (amount := getattr(trainer, unit, None)) is not None]
-    return tuple(given) or (Budget("steps", DEFAULT_STEPS),)
+    if given:
+        return tuple(given)
+    if hasattr(trainer, "tokens") and hasattr(trainer, "exposures"):
+        return Budget("tokens", DEFAULT_STEPS * trainer.batch_tokens), Budget("exposures", DEFAULT_EXPOSURES)
+    return (Budget("steps", DEFAULT_STEPS),)
 
 
 def narrowed(trainer: Any, budget: Budget) -> Any:  # noqa: ANN401 - a component of the same class

@@ -10,11 +10,20 @@ from manifests.errors import UserError
 from trainers.evaluate import load_model
 
 
-def dressed(model: Any, *, recompute: bool, compiled: bool) -> Any:  # noqa: ANN401 - a model
-    """Return the model with its activations recomputed in the backward pass, and its layers compiled, where asked."""
-    if recompute:
+def dressed(model: Any, trainer: Any) -> Any:  # noqa: ANN401 - a model, a trainer with `Hyperparameters`
+    """Return the model as the trainer's fields ask: how it attends, activations recomputed, layers compiled.
+
+    Raise UserError for flex attention on a CPU, where torch has no backward pass of it.
+    """
+    if trainer.attention == "flex":
+        if next(model.parameters()).device.type == "cpu":
+            raise UserError(
+                "torch cannot train by flex attention on a CPU", value="attention: flex", remedy="leave attention out"
+            )
+        model.set_attn_implementation("flex_attention")
+    if trainer.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if compiled:
+    if trainer.compile:
         for layer in layers(model):
             layer.compile(dynamic=True)
     return model

@@ -219,7 +219,7 @@ def load_model(path: Path | str, device: str, *, dtype: str | None = None, quant
     `dtype` is by default float32 on a CPU (bfloat16 is many times slower there) and bfloat16 on a GPU; `quantization`
     is transformers' configuration of one.
     """
-    name, revision = _place(path)
+    name, revision = place(path)
     if (Path(name) / _ADAPTER).is_file():
         raise UserError("an adapter cannot be a base model", value=str(path), remedy="name the model it was trained on")
     pickled.refuse(Path(name))
@@ -252,7 +252,7 @@ def load_tokenizer(path: Path | str) -> Any:  # noqa: ANN401 - a tokenizer
     folder = Path(path)
     if (folder / _ADAPTER).is_file() and not (folder / "tokenizer_config.json").is_file():
         return load_tokenizer(base_of(folder))
-    name, revision = _place(path)
+    name, revision = place(path)
     with _loading(path):
         return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
 
@@ -275,12 +275,12 @@ def _adapted(folder: Path, device: str) -> Any:  # noqa: ANN401 - a model
         raise UserError("the adapter folder holds no adapter_model.safetensors", value=str(folder))
     from peft import PeftModel
 
-    _check_base(folder)
+    check_adapter(folder)
     model = PeftModel.from_pretrained(load_model(base_of(folder), device), str(folder), is_trainable=False)
     return model.merge_and_unload() if device == "cpu" else model
 
 
-def _check_base(adapter: Path) -> None:
+def check_adapter(adapter: Path) -> None:
     """Raise UserError when the base of an adapter that says what its base was is another one now."""
     record, base = adapter / "run.json", base_of(adapter)
     known = json.loads(record.read_text("utf-8")).get("base_identity") if record.is_file() else None
@@ -304,7 +304,7 @@ def _batches(rows: Sequence[Sequence[int]], context: int) -> Iterator[tuple[int,
             yield width, widths[width][first : first + height]
 
 
-def _place(path: Path | str) -> tuple[str, str | None]:
+def place(path: Path | str) -> tuple[str, str | None]:
     """Return (folder or hub id, revision): `name@revision` pins a hub id."""
     text = str(path)
     if Path(text).exists() or "@" not in text:

@@ -40,7 +40,6 @@ class Full(Hyperparameters):
 
         def prepare() -> Any:  # noqa: ANN401 - a model
             """Return the base, every weight of it to be trained."""
-            loaded = load_model(base, best_device(), dtype="float32")
-            return dressed(loaded, recompute=self.recompute, compiled=self.compile)
+            return dressed(load_model(base, best_device(), dtype="float32"), self)
 
         return fit(job, prepare, lambda model: model.save_pretrained(out))

@@ -33,9 +33,9 @@ class Hyperparameters:
         Annotated[int, Field(ge=1)] | None,
         Field(
             description=(
-                "Optimizer steps of every blend: the positions are the same, not the epochs. 100 when no "
-                "budget is given; each of `steps`, `tokens`, `exposures` and `epochs` that is given makes "
-                "a run of its own."
+                "Optimizer steps of every blend: the positions are the same, not the epochs. Each of "
+                "`steps`, `tokens`, `exposures` and `epochs` that is given makes a run of its own; with "
+                "none, there are two: `tokens` of 100 full steps, and 3 `exposures`."
             )
         ),
     ] = None
@@ -95,6 +95,24 @@ class Hyperparameters:
             description="Activations are computed again in the backward pass: a third more arithmetic, far less memory."
         ),
     ] = False
+    shard: Annotated[
+        bool,
+        Field(
+            description=(
+                "In several processes (torchrun) each holds a part of weights, gradients and optimizer "
+                "state (FSDP2): less memory, the same weights up to rounding."
+            )
+        ),
+    ] = False
+    attention: Annotated[
+        Literal["sdpa", "flex"],
+        Field(
+            description=(
+                "How the layers attend: sdpa, everywhere, or on a GPU flex, which skips what packed rows do "
+                "not see of each other and holds no mask; it compiles kernels first."
+            )
+        ),
+    ] = "sdpa"
     compile: Annotated[
         bool,
         Field(

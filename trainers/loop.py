@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,15 +14,14 @@ from manifests.errors import Interrupted, UserError
 from manifests.names import digest, k64, seed64
 from trainers import entropy, memory, state
 from trainers.budget import Budget, budgets, steps_of
-from trainers.pack import Batch, Item, batches, collate, inputs
+from trainers.pack import Batch, Item, batches, by_flex, collate, inputs
 from trainers.processes import Group
 from trainers.render import Problem, Renderer
 from trainers.saved import Held, Progress
+from trainers.sharded import is_sharded, whole
+from trainers.speed import Write
 from trainers.trainer import Row
 from trainers.validation import Watch
-
-Write = Callable[[int, Mapping[str, float]], None]
-"""Takes (step, name -> figure) of a run as it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ class _Loop:
         for group in optimizer.param_groups:
             group["lr"] = lr
         loss, tokens = self._gradients(bins, done)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.held.named.values(), settings.clip))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.held.named.values(), settings.clip)))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.held.keep(done)
             raise _diverged(step, loss, settings.lr)
@@ -179,6 +178,8 @@ class _Loop:
         if self.watch is not None and self.watch.due(done.step, settings.steps):
             figures["validation_loss"] = self._measure(self.watch, done)
         done.seconds += clock() - started
+        if done.seconds > 0:
+            figures["tokens_per_second"] = done.tokens / done.seconds
         if done.step % settings.log_steps == 0 or done.step in (1, settings.steps):
             done.log.append((done.step, loss))
             self.around.write(done.step, figures)
@@ -205,7 +206,8 @@ class _Loop:
             done.halved = done.step + 1  # outside of the handler, whose traceback holds the tensors
             self.held.optimizer.zero_grad(set_to_none=True)
             memory.free()
-        group.reduce(self.held.named.values())
+        if not any(is_sharded(value) for value in self.held.named.values()):
+            group.reduce(self.held.named.values())
         return group.total([loss])[0], tokens
 
     def _measure(self, watch: Watch, done: Progress) -> float:
@@ -225,7 +227,7 @@ def loss_of(model: Any, batch: Batch) -> Any:  # noqa: ANN401 - tensors
 
     device = device_of(model)
     where, targets, weights = (torch.from_numpy(a).to(device) for a in (batch.where, batch.targets, batch.weights))
-    given = inputs(batch, device, next(model.parameters()).dtype)
+    given = inputs(batch, device, next(model.parameters()).dtype, flex=by_flex(model))
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device != "cpu"):
         return entropy.summed(model, given, where, targets, weights)
 
@@ -257,7 +259,8 @@ def gradients(
 ) -> tuple[float, int]:
     """Add the gradients of one step's mean loss and return (loss, tokens); each process takes `parts` of its parts.
 
-    Two processes of one part each give what one process of two parts gives, bit for bit.
+    Two processes of one part each give what one process of two parts gives, bit for bit. Where the model is split over
+    the processes its gradients are summed at once, and each makes as many passes as the others, some for nothing.
     """
     group = group or Group()
     size = math.ceil(len(bins) / (parts * group.size))
@@ -265,10 +268,15 @@ def gradients(
     if hasattr(model, "gradients"):  # a run of several that are trained together
         return model.gradients(split), sum(batch.tokens for batch in split)
     share = 1.0 / sum(float(batch.weights.sum()) for batch in split)
+    mine = [(batch, share) for batch in split[group.rank * parts : (group.rank + 1) * parts]]
+    scale = 1
+    if group.size > 1 and is_sharded(next(model.parameters())):
+        mine += [(split[0], 0.0)] * (parts - len(mine))
+        scale = group.size  # its gradients are means
     total = 0.0
-    for batch in split[group.rank * parts : (group.rank + 1) * parts]:
-        loss = loss_of(model, batch) * share
-        loss.backward()
+    for batch, part in mine:
+        loss = loss_of(model, batch) * part
+        (loss * scale).backward()
         total += float(loss.detach())
     return total, sum(batch.tokens for batch in split)
 

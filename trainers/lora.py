@@ -74,7 +74,7 @@ def adapted(trainer: Lora, base: Path | str) -> Any:  # noqa: ANN401 - a PEFT mo
     )
     device = best_device()
     loaded = load_model(base, device) if trainer.quantize is None else quantised(base, device)
-    return dressed(get_peft_model(loaded, config), recompute=trainer.recompute, compiled=trainer.compile)
+    return dressed(get_peft_model(loaded, config), trainer)
 
 
 def save_adapter(model: Any, base: Path | str, out: Path) -> None:  # noqa: ANN401 - a PEFT model

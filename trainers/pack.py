@@ -160,26 +160,49 @@ def collate(items: Sequence[Item], bins: Sequence[Sequence[int]]) -> Batch:
     )
 
 
-def inputs(batch: Batch, device: str, dtype: Any) -> dict[str, Any]:  # noqa: ANN401 - tensors
-    """Return the model's inputs: ids, positions and a block-diagonal causal mask, additive, shape (bins, 1, w, w).
+def inputs(batch: Batch, device: str, dtype: Any, *, flex: bool = False) -> dict[str, Any]:  # noqa: ANN401 - tensors
+    """Return the model's inputs: ids, positions and a block-diagonal causal mask.
 
-    The mask is explicit because an attention mask of ones beside restarted positions makes transformers attend over
-    the borders without a warning. Padding attends to itself alone, so that no row of the mask is empty.
+    The mask is additive, shape (bins, 1, w, w), or with `flex` a `BlockMask`, which skips the blocks that nothing sees.
+    It is explicit because an attention mask of ones beside restarted positions makes transformers attend over the
+    borders without a warning. Padding attends to itself alone, so that no row of the mask is empty.
     """
     import torch
 
     segments = torch.from_numpy(batch.segments).to(device)
-    width = segments.shape[1]
+    given = {
+        "input_ids": torch.from_numpy(batch.ids).to(device),
+        "position_ids": torch.from_numpy(batch.positions).to(device),
+    }
+    return given | {"attention_mask": _blocks(segments) if flex else _additive(segments, dtype)}
+
+
+def _blocks(segments: Any) -> Any:  # noqa: ANN401 - tensors
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def seen(row: Any, _: Any, query: Any, key: Any) -> Any:  # noqa: ANN401 - tensors
+        """Return whether a position sees another one: an earlier one of its row, or itself."""
+        mine = segments[row, query]
+        return (query == key) | ((mine == segments[row, key]) & (mine > 0) & (query > key))
+
+    rows, width = segments.shape
+    return create_block_mask(seen, rows, None, width, width, device=segments.device)
+
+
+def _additive(segments: Any, dtype: Any) -> Any:  # noqa: ANN401 - tensors
+    import torch
+
+    width, device = segments.shape[1], segments.device
     same = segments[:, :, None] == segments[:, None, :]
     causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
     seen = same & causal & (segments > 0)[:, :, None]
     seen |= torch.eye(width, dtype=torch.bool, device=device)
-    mask = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, torch.finfo(dtype).min)
-    return {
-        "input_ids": torch.from_numpy(batch.ids).to(device),
-        "position_ids": torch.from_numpy(batch.positions).to(device),
-        "attention_mask": mask[:, None],
-    }
+    return torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+
+
+def by_flex(model: Any) -> bool:  # noqa: ANN401 - a model
+    """Return whether a model's layers attend by flex attention, which takes the mask as blocks."""
+    return getattr(getattr(model, "config", None), "_attn_implementation", "") == "flex_attention"
 
 
 def efficiency(items: Sequence[Item], bins: Sequence[Sequence[int]], capacity: int) -> float:

@@ -39,6 +39,24 @@ def units(table: Array, clusters: Clusters) -> Array:
     return np.asarray(means + sums * (len(names) / table.shape[1]), dtype=np.float64)
 
 
+def balance(clusters: Clusters, count: int) -> tuple[Array, float]:
+    """Return what squared deviations of `units` are multiplied by, and the degrees of freedom of their mean square.
+
+    A large cluster draws the mean towards itself, so that the plain mean square is too small, and unequal clusters
+    leave fewer degrees of freedom than their number less one. The factors and the freedom are those of Bell and
+    McCaffrey (2002; CR2 with Satterthwaite's approximation, as in Imbens and Kolesar 2016) for a mean: with shares w
+    and a = w^2 / (1 - w), the variance is the sum of a d^2 over the clusters' deviations d, its freedom
+    1 / (sum w^2 + (sum a)^2 - sum a^2). Equal clusters have factors of 1 and their number less one. `count` is that of
+    the units.
+    """
+    if clusters is None or count < 2 or count == len(clusters):
+        return np.ones(count), count - 1.0
+    share = np.unique(clusters, return_counts=True)[1] / len(clusters)
+    weight = share**2 / (1 - share)
+    squares = float((share**2).sum() + weight.sum() ** 2 - (weight**2).sum())
+    return (count - 1) / (count * (1 - share)), min(count - 1.0, 1 / squares)
+
+
 def sign_flips(differences: Array, clusters: Clusters = None) -> float | None:
     """Return the two-sided p value of paired differences (seeds x examples) when each example's sign is flipped.
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from manifests.errors import UserError
+
+LAUNCHED: Final = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher of several processes sets in the environment of each."""
+
+
+def forget() -> None:
+    """Forget in a worker process what a launcher left in the environment: a worker makes a run by itself."""
+    if multiprocessing.parent_process() is not None:
+        for name in LAUNCHED:
+            os.environ.pop(name, None)
 
 
 @dataclass(frozen=True)
@@ -65,16 +78,23 @@ def joined() -> Iterator[Group]:
     """Join the processes that `torchrun` started, by gloo on CPUs and NCCL on GPUs; alone, without them.
 
     `torchrun` says how many they are in the environment (`WORLD_SIZE`, `RANK`, `LOCAL_RANK`, `MASTER_ADDR`). A group
-    that the caller has joined is used, and left as it is.
+    that the caller has joined is used, and left as it is. Raise UserError where the environment names several processes
+    and not how to meet them: no launcher started this one.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield Group()
         return
     import torch
 
     mine = not torch.distributed.is_initialized()
     if mine:
+        lacking = [name for name in LAUNCHED if name not in os.environ]
+        if lacking:
+            raise UserError(
+                f"WORLD_SIZE names several processes, but {', '.join(lacking)} is not set",
+                value=os.environ["WORLD_SIZE"],
+                remedy="start the program by torchrun, or unset WORLD_SIZE",
+            )
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

@@ -16,11 +16,12 @@ from trainers import state
 from trainers.evaluate import BUCKET, load_tokenizer, logits_at, quiet
 from trainers.loggers import opened, silent
 from trainers.loop import Around, Settings, device_of, items_of, threads, train
-from trainers.pack import Item, collate, inputs
+from trainers.pack import Item, by_flex, collate, inputs
 from trainers.processes import Group, joined
 from trainers.render import Renderer
 from trainers.saved import Progress
-from trainers.speed import speed
+from trainers.sharded import gathered, shard
+from trainers.speed import beside, speed
 from trainers.trainer import Fitted, Row
 from trainers.validation import Watch, split
 
@@ -78,8 +79,11 @@ def _fit(
         model = prepare()
         check_base(model, renderer, settings.max_tokens)
         check_packing(model, items)
+        split_up = group.size > 1 and getattr(job.trainer, "shard", False)
+        model = shard(model, group) if split_up else model
         write = opened(getattr(job.trainer, "log_to", ()), job.out, facts_of(job), stack) if group.first else silent
-        done = train(model, items, settings, job.seed, checkpoint, job.context, watch, Around(group, write))
+        around = Around(group, beside(write, model, settings.max_tokens, group.size))
+        done = train(model, items, settings, job.seed, checkpoint, job.context, watch, around)
         fitted = Fitted(
             path=job.out,
             content_id="",
@@ -94,15 +98,17 @@ def _fit(
             best=done.best,
             note=remarks(done),
         )
+        whole = gathered(model, prepare, group) if split_up else model
         if not group.first:
             return fitted
         with quiet():
-            save(model)
+            save(whole)
     tokenizer.save_pretrained(job.out)
     state.stamp(job.out, job.tags)
     figures = speed(model, done.tokens, done.seconds, settings.max_tokens, group.size)
     fitted = replace(fitted, content_id=state.content_id(job.out))
-    state.finish(job.out, checkpoint.key, fitted, {**facts_of(job), "speed": figures})
+    made = {"speed": figures, "processes": group.size, "sharded": split_up}
+    state.finish(job.out, checkpoint.key, fitted, facts_of(job) | made)
     return fitted
 
 
@@ -167,7 +173,7 @@ def check_packing(model: Any, items: Sequence[Item]) -> None:  # noqa: ANN401 - 
     with torch.inference_mode():
         for first in (one, other):
             batch = collate([first, two], [[0, 1]])
-            given = inputs(batch, device_of(model), next(model.parameters()).dtype)
+            given = inputs(batch, device_of(model), next(model.parameters()).dtype, flex=by_flex(model))
             seen.append(logits_at(model, given, places).float())
     model.train(training)
     if not bool(torch.allclose(seen[0], seen[1], rtol=0, atol=1e-4)):

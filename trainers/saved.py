@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainers import state
+from trainers import sharded, state
 
 
 @dataclass
@@ -47,19 +47,19 @@ class Held:
     best: dict[str, Any] = field(default_factory=dict)
 
     def save(self, done: Progress) -> None:
-        """Replace the checkpoint."""
-        if not self.writes:
-            return
+        """Replace the checkpoint; all processes must ask where the tensors are split over them."""
         tensors = {f"weight:{name}": value for name, value in self.named.items()}
         tensors |= {f"best:{name}": value for name, value in self.best.items()}
         for name, value in self.named.items():
             for part, held in self.optimizer.state.get(value, {}).items():
                 tensors[f"{part}:{name}"] = held
-        self.checkpoint.save(tensors, vars(done))
+        tensors = {label: sharded.whole(value).detach().cpu() for label, value in tensors.items()}
+        if self.writes:
+            self.checkpoint.save(tensors, vars(done))
 
     def keep(self, done: Progress) -> None:
         """Replace the checkpoint if the state is a good one: every parameter finite."""
-        if all(bool(value.isfinite().all()) for value in self.named.values()):
+        if all([bool(sharded.whole(value).isfinite().all()) for value in self.named.values()]):
             self.save(done)
 
     def resume(self) -> Progress:
@@ -73,17 +73,19 @@ class Held:
         with torch.no_grad():
             for label, tensor in tensors.items():
                 part, _, name = label.partition(":")
+                value = self.named[name]
                 if part == "weight":
-                    self.named[name].copy_(tensor)
+                    value.copy_(sharded.split_like(tensor, value))
                 elif part == "best":
-                    self.best[name] = tensor
+                    self.best[name] = sharded.split_like(tensor, value) if sharded.is_sharded(value) else tensor
                 else:
-                    self.optimizer.state[self.named[name]][part] = tensor.to(self.named[name].device)
+                    part_of = sharded.split_like(tensor, value) if tensor.dim() else tensor.to(value.device)
+                    self.optimizer.state[value][part] = part_of
         return Progress.of(facts)
 
     def remember(self) -> None:
         """Keep the parameters as they are now as the best."""
-        self.best = {name: value.detach().cpu().clone() for name, value in self.named.items()}
+        self.best = {name: sharded.held(value) for name, value in self.named.items()}
 
     def restore(self) -> None:
         """Put the best into the parameters, where there is one."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+Write = Callable[[int, Mapping[str, float]], None]
+"""Takes (step, name -> figure) of a run as it goes."""
 
 PEAKS: Final = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12}
 """Part of a GPU's name -> dense bfloat16 operations per second, of the SXM part where there are two (data sheets)."""
@@ -32,6 +36,19 @@ def peak(device: str) -> float | None:
 
     name = torch.cuda.get_device_name()
     return next((value for part, value in PEAKS.items() if part in name), None)
+
+
+def beside(write: Write, model: Any, width: int, processes: int) -> Write:  # noqa: ANN401 - a model
+    """Return `write` with a run's `mfu` beside its `tokens_per_second`, where the hardware's peak is known."""
+    most, flops = peak(str(next(model.parameters()).device)), flops_per_token(model, width)
+
+    def told(step: int, figures: Mapping[str, float]) -> None:
+        """Write the figures and the share of the peak."""
+        if most is not None and "tokens_per_second" in figures:
+            figures = {**figures, "mfu": figures["tokens_per_second"] * flops / (most * processes)}
+        write(step, figures)
+
+    return told
 
 
 def speed(model: Any, tokens: int, seconds: float, width: int, processes: int) -> dict[str, float | None]:  # noqa: ANN401

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainers.paired import Array, Clusters, units
+from trainers.paired import Array, Clusters, balance, units
 from trainers.student import Mixture, critical, detectable, mixed, shrinkage
 
 ALPHA: Final = 0.05
@@ -39,6 +39,8 @@ class Spread:
     """Largest value met, to tell rounding from spread."""
     n_clusters: int = 0
     """Independent units among the examples."""
+    freedom_of_examples: float = 0.0
+    """Degrees of freedom of `examples`: the clusters less one, fewer where they differ in size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +86,21 @@ def spread(table: Array, clusters: Clusters = None) -> Spread | None:
         return None
     given = table.shape[1]
     table = units(table, clusters)
+    factors, freedom = balance(clusters, table.shape[1])
     n_seeds, n_examples = table.shape
     by_seed, by_example = table.mean(axis=1), table.mean(axis=0)
     mean = float(by_seed.mean())
     seeds = float(by_seed.var(ddof=1)) if n_seeds > 1 else 0.0
-    examples = float(by_example.var(ddof=1)) if n_examples > 1 else 0.0
+    apart = factors * (by_example - mean) ** 2
+    examples = float(apart.sum()) / (n_examples - 1) if n_examples > 1 else 0.0
     if n_seeds > 1 and n_examples > 1:
         rest = table - by_seed[:, None] - by_example[None, :] + mean
-        error = float((rest**2).sum()) / ((n_seeds - 1) * (n_examples - 1))
+        error = float((factors * rest**2).sum()) / ((n_seeds - 1) * (n_examples - 1))
         examples -= error / n_seeds
         seeds = max(seeds, error / n_examples)
     scale = float(np.abs(table).max())
-    return Spread(mean, seeds, max(examples, 0.0) / n_examples, n_seeds, given, n_seeds - 1, scale, n_examples)
+    part = max(examples, 0.0) / n_examples
+    return Spread(mean, seeds, part, n_seeds, given, n_seeds - 1, scale, n_examples, freedom)
 
 
 def estimate(found: Spread | None) -> Estimate:
@@ -112,7 +117,7 @@ def estimate(found: Spread | None) -> Estimate:
     if error <= 1e-12 * found.scale:
         alone = found.n_seeds * found.n_clusters == 1
         return replace(known, p_value=None if alone else least if found.mean else 1.0)
-    mixture = _mixture(seeds, found.freedom, found.examples, found.n_clusters - 1)
+    mixture = _mixture(seeds, found.freedom, found.examples, found.freedom_of_examples)
     limit = critical(ALPHA, mixture)
     return replace(
         known,
@@ -141,7 +146,9 @@ def needed(found: Spread) -> tuple[int | None, int | None]:
         """Return the spread with `n` examples, all else as it is."""
         share = found.n_examples / n
         clusters = max(2, round(found.n_clusters / share))
-        return replace(found, n_examples=n, n_clusters=clusters, examples=found.examples * share)
+        freedom = found.freedom_of_examples * (clusters - 1) / max(1, found.n_clusters - 1)
+        part = found.examples * share
+        return replace(found, n_examples=n, n_clusters=clusters, examples=part, freedom_of_examples=freedom)
 
     seeds = _least(more_seeds, found.n_seeds, MOST_SEEDS) if found.seeds > 0 else None
     return seeds, _least(more_examples, found.n_examples, MOST_EXAMPLES)
@@ -164,7 +171,7 @@ def _least(grown: Callable[[int], Spread], low: int, most: int) -> int | None:
         effect = abs(found.mean) / error
         if effect < 2.8:  # less than with every degree of freedom
             return False
-        mixture = _mixture(seeds, found.freedom, found.examples, found.n_clusters - 1)
+        mixture = _mixture(seeds, found.freedom, found.examples, found.freedom_of_examples)
         return detectable(critical(ALPHA, mixture), POWER, mixture) <= effect
 
     if not enough(most):

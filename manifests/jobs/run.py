@@ -20,7 +20,18 @@ from manifests.engine import Local
 from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
 from manifests.jobs import execute, quality, rows, training
 from manifests.jobs.progress import Reporter, Silent
-from manifests.jobs.stages import APART, BASE, EXPENSIVE, FAILED, Stage, artefact, data_stages, place, training_stages
+from manifests.jobs.stages import (
+    AGAIN,
+    APART,
+    BASE,
+    EXPENSIVE,
+    FAILED,
+    Stage,
+    artefact,
+    data_stages,
+    place,
+    training_stages,
+)
 from manifests.store import Manifest, StageRecord, Store
 
 if TYPE_CHECKING:
@@ -143,7 +154,9 @@ class _Runner:
         store.retire([name for name, key in have.items() if name not in mine and wanted.get(name) != key])
         have = store.keys()
         changed = {stage.name for stage in stages if have.get(stage.name) != stage.key}
-        gone = {s.parent for s in stages if s.name in changed and s.kind == "measure"}  # runs whose weights are read
+        gone = {  # runs whose weights are read
+            s.parent.removesuffix(AGAIN) for s in stages if s.name in changed and s.kind == "measure"
+        }
         todo = [s for s in stages if s.name in changed or (s.parent in gone and not self._artefact(s))]
         if todo:  # a comparison made without a failed run has the key of the one with it
             todo += [s for s in stages if s.kind == "compare" and s not in todo]
@@ -188,7 +201,7 @@ class _Runner:
         )
 
     def _measure(self, todo: Sequence[Stage]) -> None:
-        from trainers.worker import measure
+        from trainers.worker import measure, measure_served
 
         done = {run for (run,) in self.store.query("SELECT run FROM store.runs WHERE status = 'done'").iter_rows()}
         base = training.base_path(self.job, self.planned, self.job.manifest)
@@ -196,10 +209,12 @@ class _Runner:
         def start(stages: Sequence[Stage]) -> list[Future[Any]]:
             """Hand the stages to a worker and return a future for each."""
             asked = [training.request(self.job, self.store, stage, base, self.pool.stop) for stage in stages]
+            if training.by_vllm(self.job, stages[0]):
+                return self.pool.share(measure_served, asked)
             return [self.pool.submit(measure, one) for one in asked]
 
         self._together(
-            [[stage] for stage in todo if stage.parent in {*done, *self.job.baselines}],
+            training.exams(self.job, [s for s in todo if s.parent.removesuffix(AGAIN) in {*done, *self.job.baselines}]),
             start,
             lambda stage, measured, note: training.result_tables(stage, measured),
         )

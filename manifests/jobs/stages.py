@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERSION: Final = 2
 """Version of the job runner's own part in a stage's output; raise it when that changes."""
 
-STATISTICS: Final = "2"
+STATISTICS: Final = "3"
 """Version of the leaderboard and the comparisons; raise it when they are computed otherwise."""
 
 BASE: Final = Path("bases") / "scratch"
@@ -34,6 +34,9 @@ APART: Final = ("labels", "quality")
 
 FAILED: Final = "failed"
 """Recorded in place of its key for a stage that failed, so that it is tried again."""
+
+AGAIN: Final = "/again"
+"""Follows the name of a run that is measured a second time, to show how far two measurements of one run differ."""
 
 _ORDER: Final = (("read",), ("step", "score"), ("cells",), ("mix",), ("base",), ("train",), ("measure",), ("compare",))
 _SECTIONS: Final = {"read": "sources", "step": "curate", "score": "curate", "mix": "mix", "base": "train"}
@@ -54,7 +57,10 @@ class Stage:
     spec: str
     seed: int = 0
     parent: str = ""
-    """Name of the run that it fits or measures: `blend@seed`, or `blend@seed/unit` where there are several budgets."""
+    """Name of the run that it fits or measures: `blend@seed`, or `blend@seed/unit` where there are several budgets.
+
+    With `AGAIN` behind it where that run is measured a second time.
+    """
 
 
 @dataclass
@@ -166,7 +172,10 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
             train = builder.add(f"train:{run}", trainer, (content[ref], base, *beside), seed=seed, parent=run)
             for task in job.measure:
                 inputs = (train.key, *exams[task.name], *_log(task, run))
-                measures.append(builder.add(f"measure:{run}:{task.name}", task, inputs, parent=run))
+                names = (run,) if measures_alike(task) or ref != next(iter(content)) else (run, run + AGAIN)
+                for name in names:
+                    stage = builder.add(f"measure:{name}:{task.name}", task, (*inputs, *name[len(run) :]), parent=name)
+                    measures.append(stage)
     answers = [*_keys(reads, job, ("specialist",)), *(stage.key for stage in data if stage.kind == "step")]
     given = {"base": [base], "majority": answers, "copy": []}
     for name in job.baselines if content else ():
@@ -197,6 +206,11 @@ def held_out_source(trainer: Any) -> str | None:  # noqa: ANN401 - a trainers.Tr
     return source
 
 
+def measures_alike(task: Any) -> bool:  # noqa: ANN401 - a trainers.Task
+    """Return whether a task measures a run alike each time: vLLM does not."""
+    return getattr(task, "engine", "torch") != "vllm"
+
+
 def blend_of_run(run: str) -> str:
     """Return the ref of the blend that a run was trained on: the run's name without its budget."""
     return run.partition("/")[0]
@@ -207,10 +221,16 @@ def _reads(job: Job, data: list[Stage]) -> dict[str, Stage]:
 
 
 def _exam(job: Job, data: list[Stage], task: Any) -> tuple[str, ...]:  # noqa: ANN401 - a trainers.Task
-    """Return the keys of what a task's examples come from: the eval sources, and the scorers that it reads."""
+    """Return the keys of what a task's examples come from: the eval sources, and the scorers that it reads.
+
+    And which vLLM measures, where it does: another version may round otherwise.
+    """
+    from trainers.served import installed
+
     wanted = getattr(task, "reads", ())
     scores = [stage.key for stage in data if stage.kind == "score" and stage.component.name in wanted]
-    return (*_keys(_reads(job, data), job, ("eval",)), *scores)
+    engine = () if measures_alike(task) else (installed(),)
+    return (*_keys(_reads(job, data), job, ("eval",)), *scores, *engine)
 
 
 def _log(task: Any, run: str) -> tuple[str, ...]:  # noqa: ANN401 - a trainers.Task

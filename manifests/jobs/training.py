@@ -20,7 +20,7 @@ from manifests import schema
 from manifests.component import Context
 from manifests.errors import ContaminationError, Interrupted, UserError
 from manifests.jobs import rows
-from manifests.jobs.stages import BASE, Stage, artefact, blend_of_run, held_out_source
+from manifests.jobs.stages import AGAIN, BASE, Stage, artefact, blend_of_run, held_out_source, measures_alike
 from manifests.names import digest
 
 if TYPE_CHECKING:
@@ -205,6 +205,17 @@ def banks(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
     return [list(todo[first::workers]) for first in range(min(workers, len(todo)))]
 
 
+def exams(job: Job, todo: Sequence[Stage]) -> list[list[Stage]]:
+    """Return the measure stages that a worker is given at once: one, or all that vLLM measures."""
+    served = [stage for stage in todo if by_vllm(job, stage)]
+    return [[stage] for stage in todo if stage not in served] + ([served] if served else [])
+
+
+def by_vllm(job: Job, stage: Stage) -> bool:
+    """Return whether a measure stage is vLLM's: its task says so, and what it measures is a model."""
+    return not measures_alike(stage.component) and (stage.parent not in job.baselines or stage.parent == "base")
+
+
 def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Request:
     """Return all that a worker needs to fit the run of a train stage, or to measure the run of a measure stage.
 
@@ -225,19 +236,22 @@ def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Requ
             stop=stop,
             baseline=stage.parent,
         )
-    blend = blend_of_run(stage.parent)
+    blend, run = blend_of_run(stage.parent), stage.parent.removesuffix(AGAIN)
     head = store.query("SELECT content_id, recipe FROM store.blends WHERE blend = ?", [blend]).row(0)
     measured = stage.kind == "measure"
     trainer = job.train if measured else stage.component
+    examples = rows.examples(store, stage.component) if measured else ()
+    if run != stage.parent:  # in other batches than before, as another blend's would be
+        examples = examples[::-1]
     return Request(
         run=stage.parent,
         trainer=describe(trainer),
         base=base,
         seed=stage.seed,
         rows=() if measured else (*rows.training_rows(store, blend), *rows.held_out(store, job.train)),
-        out=store.root / "runs" / stage.parent,
+        out=store.root / "runs" / run,
         tags={"blend": blend, "blend_content_id": str(head[0]), "recipe": str(head[1]), "key": stage.key},
-        tasks=((describe(stage.component), rows.examples(store, stage.component)),) if measured else (),
+        tasks=((describe(stage.component), examples),) if measured else (),
         stop=stop,
     )
 
@@ -287,21 +301,28 @@ def compare_tables(job: Job, store: Store) -> Tables:
     """Return the leaderboard and the comparisons over every result in the store.
 
     Runs of several budgets stand as `recipe/unit`; recipes are compared within a budget.
-    Examples of one prompt are one cluster, or those of one `cluster` where their meta says so.
+    Examples of one prompt are one cluster, or those of one `cluster` where their meta says so. A run that was measured
+    again is compared with itself alone.
     """
     from trainers.compare import comparisons, leaderboard
 
     results = store.query(
         "SELECT if(b.blend IS NULL, r.run, concat_ws('/', b.recipe_name, nullif(split_part(u.run, '/', 2), '')))"
-        " AS blend, coalesce(b.seed, 0) AS seed, r.task, r.metric, r.example_id, r.value,"
+        " AS blend, coalesce(b.seed, 0) AS seed, r.run, r.task, r.metric, r.example_id, r.value,"
         " coalesce(json_extract_string(s.meta, '$.cluster'), md5(s.prompt), r.example_id) AS cluster"
         " FROM store.results r LEFT JOIN store.runs u USING (run) LEFT JOIN store.blends b ON b.blend = u.blend"
         " LEFT JOIN store.samples s ON s.sample_id = r.example_id"
         " ORDER BY r.task, r.metric, 1, 2, r.example_id"
     )
-    blends = [name for name in results["blend"].unique().sort().to_list() if name not in job.baselines]
-    pairs = compared(blends, job.compare, job.baselines)
-    return {"leaderboard": leaderboard(results), "comparisons": comparisons(results, pairs, job.baselines)}
+    again = [name for name in results["blend"].unique().sort().to_list() if name.endswith(AGAIN)]
+    fixed = [*job.baselines, *again]
+    blends = [name for name in results["blend"].unique().sort().to_list() if name not in fixed]
+    tables = [comparisons(results, compared(blends, job.compare, job.baselines), fixed)]
+    twice = results.with_columns(blend="run", seed=pl.lit(0, pl.Int64))
+    for name in again:
+        run = name.removesuffix(AGAIN)
+        tables.append(comparisons(twice.filter(pl.col("run").is_in([run, name])), [(run, name)]))
+    return {"leaderboard": leaderboard(results), "comparisons": pl.concat(tables)}
 
 
 def compared(

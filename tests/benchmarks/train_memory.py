@@ -32,6 +32,7 @@ def child(vocab: int, tokens: int, logits: int, recompute: bool) -> None:
 
     from trainers import entropy
     from trainers.dressing import dressed
+    from trainers.full import Full
     from trainers.loop import gradients
     from trainers.pack import Item
     from trainers.render import Rendered
@@ -42,7 +43,7 @@ def child(vocab: int, tokens: int, logits: int, recompute: bool) -> None:
         entropy.LOGITS = logits
     sizes = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=vocab, tie_word_embeddings=True, **sizes))
-    dressed(model, recompute=recompute, compiled=False).train()
+    dressed(model, Full(base="given", recompute=recompute)).train()
     ids = torch.randint(0, vocab, (tokens // 256, 256)).tolist()
     items = [Item(Rendered(tuple(row), 1)) for row in ids]
     gradients(model, items, [[0]], 1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manifests.jobs.stages import runs_of
 from manifests.names import digest, k64
 from trainers.budget import Budget, budgets, narrowed, order, steps_of
 from trainers.full import Full
@@ -112,7 +113,6 @@ def test_the_steps_depend_on_keys_and_seed_and_not_on_the_order_of_the_rows():
 
 @pytest.mark.parametrize("cls", [Lora, Full])
 def test_each_budget_that_is_given_makes_a_run_of_its_own(cls):
-    assert budgets(cls(base="b")) == (Budget("steps", 100),)
     assert budgets(cls(base="b", steps=7)) == (Budget("steps", 7),)
     both = cls(base="b", exposures=3, tokens=5000)
     assert budgets(both) == (Budget("tokens", 5000), Budget("exposures", 3))
@@ -121,6 +121,14 @@ def test_each_budget_that_is_given_makes_a_run_of_its_own(cls):
     assert dataclasses.replace(alone, tokens=5000) == both
     assert Settings.of(alone).budget == Budget("exposures", 3)
     assert Settings.of(cls(base="b", steps=7)).budget is None
+
+
+@pytest.mark.parametrize("cls", [Lora, Full])
+def test_a_study_that_names_no_budget_runs_equal_tokens_and_equal_exposures(cls):
+    study = cls(base="b", batch_tokens=512)
+    assert budgets(study) == (Budget("tokens", 51_200), Budget("exposures", 3))
+    assert [run for run, _ in runs_of(study, "half@0")] == ["half@0/tokens", "half@0/exposures"]
+    assert [budgets(alone) for _, alone in runs_of(study, "half@0")] == [(budget,) for budget in budgets(study)]
 
 
 def test_a_trainer_without_budgets_decides_itself():

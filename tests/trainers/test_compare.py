@@ -351,7 +351,7 @@ def test_a_baseline_is_compared_with_every_seed_only_when_asked_and_lends_no_var
 
 
 def test_the_numbers_needed_are_the_least_at_which_the_effect_is_detectable():
-    found = Spread(0.2, 0.06, 0.002, 3, 50, 2.0, 1.0, 50)
+    found = Spread(0.2, 0.06, 0.002, 3, 50, 2.0, 1.0, 50, 49.0)
     seeds, examples = needed(found)
     assert examples is None  # the seeds alone hide it
     grown = [replace(found, n_seeds=n, freedom=float(n - 1)) for n in (seeds - 1, seeds)]
@@ -360,16 +360,16 @@ def test_the_numbers_needed_are_the_least_at_which_the_effect_is_detectable():
 
 
 def test_more_examples_decide_what_hangs_on_examples_and_no_number_decides_nothing():
-    seeds, examples = needed(Spread(0.2, 0.0001, 0.02, 3, 50, 2.0, 1.0, 50))
+    seeds, examples = needed(Spread(0.2, 0.0001, 0.02, 3, 50, 2.0, 1.0, 50, 49.0))
     assert (seeds, 150 < examples < 250) == (None, True)
-    assert needed(Spread(0.0, 0.1, 0.1, 3, 50, 2.0, 1.0, 50)) == (None, None)
-    assert needed(Spread(0.2, 0.0, 0.02, 1, 50, 0.0, 1.0, 50))[0] is None
+    assert needed(Spread(0.0, 0.1, 0.1, 3, 50, 2.0, 1.0, 50, 49.0)) == (None, None)
+    assert needed(Spread(0.2, 0.0, 0.02, 1, 50, 0.0, 1.0, 50, 49.0))[0] is None
 
 
 def _parts(found):
     seeds = found.seeds / found.n_seeds
     total = seeds + found.examples
-    return [(seeds / total, found.freedom), (found.examples / total, found.n_clusters - 1)]
+    return [(seeds / total, found.freedom), (found.examples / total, found.freedom_of_examples)]
 
 
 def test_only_an_undecided_comparison_says_what_would_decide_it():

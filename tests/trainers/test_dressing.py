@@ -8,8 +8,9 @@ import shutil
 
 import pytest
 
+from manifests.errors import UserError
 from trainers.dressing import dressed, layers
-from trainers.evaluate import Model, load_model
+from trainers.evaluate import Model, best_device, load_model
 from trainers.full import Full
 from trainers.lora import Lora
 
@@ -33,8 +34,17 @@ def test_recomputing_holds_less_for_the_backward_pass(base, rows, tokenizer):
     items, _ = items_of(rows, Renderer(tokenizer), 64)
     batch = collate(items, [[i] for i in range(20)])
     plain = load_model(base, "cpu").train()
-    spare = dressed(load_model(base, "cpu").train(), recompute=True, compiled=False)
+    spare = dressed(load_model(base, "cpu").train(), dataclasses.replace(FULL, recompute=True))
     assert outcome(spare, batch)[2] < 0.6 * outcome(plain, batch)[2]
+
+
+@pytest.mark.parametrize("made", [FULL, LORA])
+def test_attention_without_a_backward_pass_on_a_cpu_is_refused_before_the_first_step(
+    made, rows, base, context, tmp_path
+):
+    if best_device() == "cpu":
+        with pytest.raises(UserError, match="cannot train by flex attention on a CPU"):
+            dataclasses.replace(made, attention="flex").fit(rows, base, 0, tmp_path / "run", context)
 
 
 def test_the_layers_of_a_model_are_found(base):

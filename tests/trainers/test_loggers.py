@@ -73,10 +73,10 @@ def test_a_logger_changes_neither_the_key_nor_the_weights(rows, base, context, t
     assert told.content_id == plain.content_id
     steps = [(kwargs["step"], sorted(args[0])) for name, args, kwargs in package.calls if name == "log"]
     assert steps == [
-        (1, ["loss", "lr", "tokens"]),
-        (2, ["loss", "lr", "tokens"]),
-        (3, ["loss", "lr", "tokens", "validation_loss"]),
-        (4, ["loss", "lr", "tokens", "validation_loss"]),
+        (1, ["loss", "lr", "tokens", "tokens_per_second"]),
+        (2, ["loss", "lr", "tokens", "tokens_per_second"]),
+        (3, ["loss", "lr", "tokens", "tokens_per_second", "validation_loss"]),
+        (4, ["loss", "lr", "tokens", "tokens_per_second", "validation_loss"]),
     ]
     assert dataclasses.replace(made, log_to=("trackio",)).fit(special, base, 0, tmp_path / "plain", context) == plain
 

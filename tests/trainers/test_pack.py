@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trainers.evaluate import load_model, logits_at
 from trainers.loop import items_of
-from trainers.pack import Item, batches, collate, efficiency, inputs, pack
+from trainers.pack import Item, batches, by_flex, collate, efficiency, inputs, pack
 from trainers.render import Rendered, Renderer
 
 lengths = st.lists(st.integers(1, 64), max_size=80)
@@ -105,7 +105,8 @@ def test_targets_are_the_next_tokens_of_learnt_positions_with_the_weights_of_the
     assert batch.tokens == 9
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.filterwarnings("ignore:flex_attention called without", "ignore:_compile flag")
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "flex_attention"])
 def test_packed_rows_give_the_logits_that_they_give_alone(base, tokenizer, rows, attention):
     import torch
 
@@ -115,8 +116,9 @@ def test_packed_rows_give_the_logits_that_they_give_alone(base, tokenizer, rows,
     bins = pack([len(item.rendered.ids) for item in items], 128)
     assert max(map(len, bins)) > 1
     batch = collate(items, bins)
-    with torch.inference_mode():
-        packed = model(**inputs(batch, "cpu", torch.float32), use_cache=False).logits
+    assert by_flex(model) == (attention == "flex_attention")
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        packed = model(**inputs(batch, "cpu", torch.float32, flex=by_flex(model)), use_cache=False).logits
         mixed = model(
             input_ids=torch.from_numpy(batch.ids),
             position_ids=torch.from_numpy(batch.positions),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trainers import paired
-from trainers.paired import mcnemar, sign_flips, units
+from trainers.paired import balance, mcnemar, sign_flips, units
 from trainers.spread import spread
 
 
@@ -74,8 +74,33 @@ def test_clusters_keep_the_mean_and_give_the_cluster_robust_variance():
     assert grouped.mean() == pytest.approx(values.mean())
     residuals = values - values.mean()
     sums = np.array([residuals[clusters == g].sum() for g in range(12)])
-    robust = (sums**2).sum() / len(values) ** 2 * 12 / 11  # the sandwich of regressing on a constant
+    shares = np.bincount(clusters) / len(values)
+    robust = (sums**2 / (1 - shares)).sum() / len(values) ** 2  # the sandwich of regressing on a constant, as CR2
     assert spread(values[None], clusters).examples == pytest.approx(robust)
+
+
+@pytest.mark.parametrize("sizes", [[5, 10, 15, 20], [100, *[5] * 20], [1, 1, 1, 60]])
+def test_unequal_clusters_have_the_variance_and_the_freedom_of_a_cluster_robust_mean(sizes):
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    factors, freedom = balance(clusters, len(sizes))
+    total = sum(sizes)
+    # Bell and McCaffrey, example by example: residuals, adjusted within clusters, of independent values.
+    residual = np.eye(total) - 1 / total
+    rows = [
+        (1 / total) * residual[clusters == g].sum(axis=0) / np.sqrt(1 - size / total) for g, size in enumerate(sizes)
+    ]
+    product = np.array(rows) @ np.array(rows).T
+    assert np.trace(product) == pytest.approx(1 / total)  # unbiased where examples are independent
+    assert freedom == pytest.approx(np.trace(product) ** 2 / np.trace(product @ product))
+    assert freedom < len(sizes) - 1
+    assert (factors > 0).all()
+
+
+def test_equal_clusters_have_their_number_less_one():
+    factors, freedom = balance(np.repeat(np.arange(7), 5), 7)
+    assert factors.tolist() == pytest.approx([1.0] * 7)
+    assert freedom == pytest.approx(6.0)
+    assert balance(None, 9)[1] == 8.0
 
 
 def test_examples_that_are_copies_of_each_other_add_nothing():

@@ -8,7 +8,7 @@ import pytest
 
 from trainers.evaluate import load_model
 from trainers.full import Full
-from trainers.speed import flops_per_token, peak, speed
+from trainers.speed import beside, flops_per_token, peak, speed
 
 
 def test_operations_are_those_of_palms_formula(base):
@@ -45,6 +45,20 @@ def test_the_share_of_the_peak_is_that_of_all_processes(base, monkeypatch):
     found = speed(model, 1000, 2.0, 64, 2)
     assert found["tokens_per_second"] == 500
     assert found["mfu"] == pytest.approx(500 * flops_per_token(model, 64) / 2e9)
+
+
+def test_the_share_of_the_peak_is_told_beside_the_speed_as_the_run_goes(base, monkeypatch):
+    from trainers import speed as module
+
+    model, seen = load_model(base, "cpu"), []
+    given = {"loss": 2.0, "tokens_per_second": 500.0}
+    beside(lambda step, figures: seen.append((step, figures)), model, 64, 2)(1, given)
+    monkeypatch.setattr(module, "peak", lambda device: 1e9)
+    told = beside(lambda step, figures: seen.append((step, figures)), model, 64, 2)
+    told(2, given)
+    told(3, {"loss": 1.0})
+    share = pytest.approx(500 * flops_per_token(model, 64) / 2e9)
+    assert seen == [(1, given), (2, {**given, "mfu": share}), (3, {"loss": 1.0})]
 
 
 def test_a_run_records_its_speed(base, rows, context, tmp_path):

@@ -20,7 +20,7 @@ from trainers import worker
 from trainers.lora import Lora
 from trainers.scratch import Scratch
 from trainers.tasks.loglik import Loglik
-from trainers.trainer import TASKS, TRAINERS, Example, Request
+from trainers.trainer import TASKS, TRAINERS, Example, Fitted, Request
 
 EXAMPLES = (
     Example("e1", (("user", "Where does Ada live?"),), ("Rome",)),
@@ -172,3 +172,11 @@ def _alive(pid):
 def test_the_module_costs_no_heavy_import():
     code = "import sys, trainers.worker; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'peft')))"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_runs_trained_together_share_the_processor_time_by_the_seconds_that_each_was_trained():
+    one, two = (Fitted(Path("x"), "c", 1, 10, seconds, 0) for seconds in (1.0, 3.0))
+    assert worker.shares([one, two], 5.0, 8.0) == [2.0, 6.0]
+    assert worker.shares([one, two], 3.0, 8.0) == [None, None]  # some of it was trained before
+    assert worker.shares([one, UserError("no")], 5.0, 8.0) == [None, None]
+    assert worker.shares([], 5.0, 8.0) == []

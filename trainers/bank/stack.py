@@ -14,7 +14,7 @@ import numpy as np
 
 from trainers.evaluate import BUCKET, headed
 from trainers.loop import device_of, loss_of
-from trainers.pack import Batch, inputs
+from trainers.pack import Batch, by_flex, inputs
 
 ADAPTER: Final = "default"
 """Name that PEFT gives the adapter of a model."""
@@ -165,7 +165,7 @@ class Stack:
             np.concatenate([getattr(batch, name) for batch in batches]) for name in ("ids", "positions", "segments")
         )
         joined = Batch(ids, positions, segments, none, none, none.astype(np.float32))
-        given = inputs(joined, self.device, next(self.model.parameters()).dtype)
+        given = inputs(joined, self.device, next(self.model.parameters()).dtype, flex=by_flex(self.model))
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device != "cpu"):
             states = last_states(self.model, given)
         return states.unflatten(0, (len(batches), -1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -22,3 +22,12 @@ class Asked:
         str | None, Field(description="Task of the eval rows that are the examples, whatever their source.")
     ] = None
     limit: Annotated[Annotated[int, Field(gt=0)] | None, Field(description="Most examples; none means all.")] = None
+    engine: Annotated[
+        Literal["torch", "vllm"],
+        Field(
+            description=(
+                "What the models answer with: torch, alike to the bit each time on a CPU, or vllm, all runs of the job "
+                "on one engine; then the first run is measured twice, as RUN/again, and compared with itself."
+            )
+        ),
+    ] = "torch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -13,10 +14,11 @@ import pytest
 from manifests.component import Context
 from manifests.errors import Interrupted, UserError
 from manifests.jobs import training
+from manifests.jobs.spec import load_job
 from manifests.jobs.stages import Stage, data_stages, training_stages
-from manifests.store import Store
+from manifests.store import StageRecord, Store
 from tests.manifests.jobs import small_job
-from tests.manifests.jobs.small_job import ids, manifest
+from tests.manifests.jobs.small_job import edit, ids, manifest
 
 CONTEXT = Context(Path())
 
@@ -34,7 +36,6 @@ def test_a_made_base_is_known_by_what_it_learnt(done, tmp_path):
 
 
 def test_a_base_folder_is_known_by_its_weights_and_not_by_its_place(done, tmp_path):
-    import dataclasses
     import shutil
 
     job = small_job.job(done)
@@ -80,6 +81,34 @@ def test_a_run_is_recorded_with_its_figures_or_with_its_failure(done):
     assert good["base"] == "scratch:scratch"
     bad = training.run_tables(job, stage(kind="train"), "b", None, "too long")["runs"].row(0, named=True)
     assert (bad["status"], bad["content_id"], bad["note"]) == ("failed", None, "too long")
+
+
+def test_what_vllm_measures_goes_to_one_worker_and_the_first_run_is_measured_twice(copy):
+    from trainers.trainer import Measured
+
+    edit(copy, ("limit: 3}", "limit: 3, engine: vllm}"), ("error_budget: 0.1\n", "baselines: [base, copy]\n"))
+    job = load_job(copy, extras=False)
+    with Store(manifest(copy)) as store:
+        content = dict(store.query("SELECT blend, content_id FROM blends ORDER BY blend").iter_rows())
+        measures = [s for s in training_stages(job, data_stages(job), content, "b") if s.kind == "measure"]
+        first, again = measures[:2]
+        assert [stage.parent for stage in (first, again)] == ["near@0", "near@0/again"]
+        assert sum(stage.parent.endswith("/again") for stage in measures) == 1
+        assert first.key != again.key
+        apart, together = training.exams(job, measures)
+        assert [stage.parent for stage in apart] == ["copy"]
+        assert {stage.parent for stage in together} == {*content, "near@0/again", "base"}
+        once, twice = (training.request(job, store, one, "b", Path("stop")) for one in (first, again))
+        assert once.out == twice.out
+        assert once.tasks[0][1] == twice.tasks[0][1][::-1]
+        known = store.query("SELECT example_id, metric, value FROM store.results WHERE run = 'near@0'").rows()
+        moved = [("capitals", Measured(example, metric, value - 0.25)) for example, metric, value in known]
+        record = StageRecord(again.name, again.kind, again.key, again.spec, again.position)
+        store.commit(record, training.result_tables(again, moved))
+        found = training.compare_tables(job, store)["comparisons"].sort("blend_b").rows(named=True)
+    assert [(row["blend_a"], row["blend_b"]) for row in found] == [("near@0", "near@0/again"), ("near", "plain")]
+    assert found[0]["difference"] == pytest.approx(0.25)
+    assert found[0]["n_seeds"] == 1
 
 
 def completed(value=None, error=None):
