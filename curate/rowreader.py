@@ -20,7 +20,7 @@ from curate.sample import Message, Reject, Sample, content_id, sample_id
 from curate.template import Template
 from manifests.errors import UserError
 from manifests.licence import non_commercial, stated
-from manifests.names import k64, sampling_key
+from manifests.names import digest, k64, sampling_key
 
 if TYPE_CHECKING:
     from curate.sources import Scalar, Source
@@ -81,7 +81,7 @@ class BlockReader:
     def __init__(self, source: Source, kind: str | None) -> None:
         self.source = source
         self._kind: Format | None = None if kind is None else FORMATS[kind]
-        self._template = None if source.template is None else Template.parse(source.template)
+        self._templates = _templates(source)
         self._evaluation = source.role == "eval"
         self._select = {column: _values(wanted) for column, wanted in source.select.items()}
         self.facts = opening(source)
@@ -150,8 +150,10 @@ class BlockReader:
         if source.commercial:
             _check_licence(licence)
         messages = parsed.messages
-        if self._template is not None:
-            prompt = self._template.render(messages[-2].content, {**columns, **fields})
+        if self._templates:
+            asked = messages[-2].content
+            template = self._templates[k64(digest(asked)) % len(self._templates) if len(self._templates) > 1 else 0]
+            prompt = template.render(asked, {**columns, **fields})
             messages = (*messages[:-2], Message("user", prompt), messages[-1])
         content = content_id(messages)
         return Sample(
@@ -187,10 +189,14 @@ class BlockReader:
         return Reject(self.source.name, row.number, reason, row.raw_hash)
 
 
+def _templates(source: Source) -> tuple[Template, ...]:
+    given = source.template
+    return tuple(Template.parse(text) for text in ((given,) if isinstance(given, str) else given or ()))
+
+
 def opening(source: Source) -> Facts:
     """Return the facts of a pass over `source` before its first row."""
-    template = None if source.template is None else Template.parse(source.template)
-    placeholders = () if template is None else tuple(name for name in template.names if name != "prompt")
+    placeholders = {name for template in _templates(source) for name in template.names if name != "prompt"}
     return Facts(
         unmet={*source.select, *source.columns.values(), *source.keep, *placeholders},
         passed_over={column: set() for column in source.select},

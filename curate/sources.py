@@ -74,8 +74,9 @@ class Source:
     """Column -> the value, or values, that a row must have there to be read; other rows are skipped."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """The format's column -> the column's name in the rows, as in {prompt: source, completion: targets}."""
-    template: str | None = None
-    """Text around the last user turn: {prompt} stands for it, {NAME} for a column, {{ and }} for braces."""
+    template: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Text around the last user turn: {prompt} stands for it, {NAME} for a column, {{ and }} for braces. Of several
+    texts, such as wordings of one instruction, a row gets the one that a hash of its turn chooses."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Most samples to keep: those first in a random order that the samples' ids alone decide, not the file's first."""
     keep: tuple[str, ...] = ()

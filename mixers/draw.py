@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,8 +147,8 @@ def _wide(supply: Supply, schedule: Schedule, counts: Ints) -> Ints:
 
 
 def specialists(pool: Pool, recipe: Any, seed: int) -> Drawn:  # noqa: ANN401 - any mixer
-    """Return the recipe's specialist rows, in proportion to their sources; all when it names no number."""
-    rows = np.flatnonzero((pool.samples["role"] == "specialist").to_numpy())
+    """Return the recipe's specialist rows of its tasks, in proportion to their sources; all when it names no number."""
+    rows = np.flatnonzero(_special(pool, getattr(recipe, "specialist_tasks", ()), recipe.name).to_numpy())
     strata = stratify(pool.samples.select("source")[rows], "source", prefix="specialist")
     keys = sampling_key(pool.samples["k64"].to_numpy()[rows], seed)
     counts = strata.counts()
@@ -158,6 +158,18 @@ def specialists(pool: Pool, recipe: Any, seed: int) -> Drawn:  # noqa: ANN401 - 
     fill = draw.fill(supply, supply.available)
     total = fill.supply if recipe.specialist_rows is None else recipe.specialist_rows
     return draw.by_rows(supply, fill, total, dict.fromkeys(supply.names, "specialist"))
+
+
+def _special(pool: Pool, tasks: Sequence[str], name: str) -> pl.Series:
+    """Return which samples are specialist rows of `tasks`, of any without one; raise UserError for a task with none."""
+    special = pool.samples["role"] == "specialist"
+    if not tasks:
+        return special
+    known = pool.samples["task"].filter(special).drop_nulls().unique().sort().to_list()
+    for task in tasks:
+        if task not in known:
+            raise UserError(f"blend '{name}': no specialist row is of this task", value=task, options=known)
+    return special & pool.samples["task"].is_in(list(tasks)).fill_null(value=False)
 
 
 def sized(draw: Draw, recipe: Any, supply: Supply, fill: Fill, others: tuple[int, Mapping[str, str]]) -> Drawn:  # noqa: ANN401 - any mixer

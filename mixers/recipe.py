@@ -37,6 +37,10 @@ Seeds = Annotated[
     Field(min_length=1, description="One blend is drawn for each; at most 2^63 - 1, as the manifest holds it."),
 ]
 SpecialistRows = Annotated[Annotated[int, Field(ge=0)] | None, Field(description="Specialist rows; without it all.")]
+SpecialistTasks = Annotated[
+    tuple[str, ...],
+    Field(description="Tasks whose specialist rows are used, for a blend of one task; without it those of all."),
+]
 By = Annotated[
     str | tuple[str, ...],
     Field(description="Columns that the strata agree in: source, task, cell, length, any other of words; [] for none."),
@@ -90,6 +94,7 @@ class Recipe:
     where: Where = None
     seeds: Seeds = (0,)
     specialist_rows: SpecialistRows = None
+    specialist_tasks: SpecialistTasks = ()
     max_epochs: Epochs = 1
     hallucination_budget: ErrorShare = None
     task_budgets: TaskBudgets = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trainers.evaluate import Loglik, Model
+from trainers.render import Renderer, laid_out
 from trainers.trainer import Example, Request
 
 Turns = tuple[tuple[str, str], ...]
@@ -77,4 +78,6 @@ def stand_in(request: Request) -> Any:  # noqa: ANN401 - what has the verbs of a
         return Majority.of([row.messages[-1][1] for row in request.rows])
     if request.baseline == "copy":
         return Copy.of([example for _, examples in request.tasks for example in examples])
-    return Model.load(request.base)
+    model = Model.load(request.base)
+    tokenizer = laid_out(model.renderer.tokenizer, str(request.trainer.get("template", "own")))
+    return replace(model, renderer=Renderer(tokenizer))

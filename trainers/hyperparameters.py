@@ -29,6 +29,15 @@ class Hyperparameters:
             )
         ),
     ]
+    template: Annotated[
+        Literal["own", "alpaca"],
+        Field(
+            description=(
+                "Layout of prompts: the base's own chat template (role lines where it has none), or alpaca, Stanford "
+                "Alpaca's to the byte, the text after a turn's first blank line being its input."
+            )
+        ),
+    ] = "own"
     steps: Annotated[
         Annotated[int, Field(ge=1)] | None,
         Field(

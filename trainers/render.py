@@ -19,6 +19,24 @@ DEFAULT_TEMPLATE: Final = (
 )
 """The template of a tokenizer that has none (the layout of Tulu): role line, content, end token after each answer."""
 
+_PREFACE: Final = "Below is an instruction that describes a task"
+_REQUEST: Final = "Write a response that appropriately completes the request.\n\n### Instruction:\n"
+
+ALPACA_TEMPLATE: Final = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system turn') }}"
+    "{% elif m.role == 'assistant' %}{{ m.content }}{{ eos_token }}{% else %}"
+    "{% set task, blank, text = m.content.partition('\n\n') %}"
+    "{{ " + repr(_PREFACE) + " }}"
+    "{% if text %}{{ ', paired with an input that provides further context' }}{% endif %}"
+    "{{ '. ' + " + repr(_REQUEST) + " + task }}{% if text %}{{ '\n\n### Input:\n' + text }}{% endif %}"
+    "{{ '\n\n### Response:' }}{% endif %}{% endfor %}"
+)
+"""Stanford Alpaca's two prompts, to the byte (its train.py, `PROMPT_DICT`).
+
+A user turn is an instruction up to its first blank line, and an input after it: so are rows of the format `alpaca` put
+together. A system turn counts as the first paragraph of the user turn after it. Later turns repeat the whole layout.
+"""
+
 MIN_PROMPT: Final = 8
 """Prompt tokens that a shortened row keeps at least; an answer that leaves fewer is refused as too long."""
 
@@ -198,6 +216,18 @@ class Renderer:
 def render(tokenizer: Any, messages: Messages, max_tokens: int) -> Rendered | Problem:  # noqa: ANN401 - a tokenizer
     """Return `messages` as one training row of at most `max_tokens` ids, or the problem with it."""
     return Renderer(tokenizer).row(messages, max_tokens)
+
+
+def laid_out(tokenizer: Any, template: str) -> Any:  # noqa: ANN401 - a tokenizer
+    """Return the tokenizer with the prompt layout `template`: `own` leaves it as it is, `alpaca` replaces its own.
+
+    The layout is saved with the tokenizer. It opens with the beginning-of-text token where the tokenizer itself does.
+    """
+    if template == "alpaca":
+        bos = tokenizer.bos_token_id
+        opened = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+        tokenizer.chat_template = ("{{ bos_token }}" if opened else "") + ALPACA_TEMPLATE
+    return tokenizer
 
 
 def _refusal() -> type[Exception]:

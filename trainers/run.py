@@ -18,7 +18,7 @@ from trainers.loggers import opened, silent
 from trainers.loop import Around, Settings, device_of, items_of, threads, train
 from trainers.pack import Item, by_flex, collate, inputs
 from trainers.processes import Group, joined
-from trainers.render import Renderer
+from trainers.render import Renderer, laid_out
 from trainers.saved import Progress
 from trainers.sharded import gathered, shard
 from trainers.speed import beside, speed
@@ -67,7 +67,7 @@ def _fit(
 
     settings = Settings.of(job.trainer)
     validate = getattr(job.trainer, "validate", None)
-    tokenizer = load_tokenizer(job.base)
+    tokenizer = laid_out(load_tokenizer(job.base), getattr(job.trainer, "template", "own"))
     renderer = Renderer(tokenizer)
     learnt, held_out = split(job.rows, validate)
     items, skipped = items_of(learnt, renderer, settings.max_tokens)

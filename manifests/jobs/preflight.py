@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from manifests.component import Context
@@ -68,11 +69,11 @@ def of_job(job: Job) -> Preflight:
         with Manifest(job.manifest) as opened:
             drawn = _drawn(opened)
         if drawn is not None:
-            return _preflight(*drawn, base, job.train.max_tokens)
+            return _preflight(*drawn, base, job.train)
     found = [source for source in job.sources if source.role in ("specialist", "generalist")]
     frames = [(source, source.tables(job.data, (job.root, job.data), Context(job.manifest))) for source in found]
     read = [row for source, frame in frames for row in rows.plain(frame.samples, source.role)]
-    return _preflight(", ".join(source.name for source in found), read, base, job.train.max_tokens)
+    return _preflight(", ".join(source.name for source in found), read, base, job.train)
 
 
 def of_manifest(folder: Path) -> Preflight:
@@ -88,7 +89,7 @@ def of_manifest(folder: Path) -> Preflight:
     if base is None or not isinstance(most, int):
         what = "the record of its training names no base or no length"
         raise UserError(what, where=str(folder), value=sorted(spec), remedy="give the job file instead")
-    return _preflight(*drawn, base if isinstance(base, str) else str(root / BASE), most)
+    return _preflight(*drawn, base if isinstance(base, str) else str(root / BASE), SimpleNamespace(**spec))
 
 
 def _drawn(opened: Manifest) -> tuple[str, Sequence[Row]] | None:
@@ -97,15 +98,16 @@ def _drawn(opened: Manifest) -> tuple[str, Sequence[Row]] | None:
     return (str(found.item()), rows.training_rows(rows.Published(opened), str(found.item()))) if found.height else None
 
 
-def _preflight(source: str, given: Sequence[Row], base: str, max_tokens: int) -> Preflight:
+def _preflight(source: str, given: Sequence[Row], base: str, trainer: Any) -> Preflight:  # noqa: ANN401 - its fields
     from trainers.budget import SPECIALIST
     from trainers.evaluate import load_tokenizer
     from trainers.pack import pack
-    from trainers.render import Rendered, Renderer
+    from trainers.render import Rendered, Renderer, laid_out
 
     if base.endswith(str(BASE)) and not Path(base).is_dir():
         raise UserError("the base model is not made yet", value=base, remedy="run the job first, or name a base model")
-    tokenizer = load_tokenizer(base)
+    layout = getattr(trainer, "template", "own")
+    tokenizer, max_tokens = laid_out(load_tokenizer(base), layout), trainer.max_tokens
     renderer = Renderer(tokenizer)
     rendered = [(row, renderer.row(row.messages, max_tokens)) for row in given]
     good = [(row, one) for row, one in rendered if isinstance(one, Rendered)]
@@ -116,7 +118,7 @@ def _preflight(source: str, given: Sequence[Row], base: str, max_tokens: int) ->
     return Preflight(
         source=source,
         base=base,
-        template="the tokenizer's" if tokenizer.chat_template else "the default one: the tokenizer has none",
+        template=_named(tokenizer, layout),
         rows=len(given),
         tokens=sum(lengths),
         learnt=sum(len(one.ids) - one.start for _, one in good),
@@ -125,6 +127,12 @@ def _preflight(source: str, given: Sequence[Row], base: str, max_tokens: int) ->
         skipped=dict(sorted(skipped.items())),
         shown=tuple(_shown(tokenizer, row, one) for row, one in chosen),
     )
+
+
+def _named(tokenizer: Any, layout: str) -> str:  # noqa: ANN401 - a tokenizer
+    if layout != "own":
+        return layout
+    return "the tokenizer's" if tokenizer.chat_template else "the default one: the tokenizer has none"
 
 
 def _shown(tokenizer: Any, row: Row, one: Any) -> Shown:  # noqa: ANN401 - a tokenizer, a Rendered

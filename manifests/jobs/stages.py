@@ -177,7 +177,8 @@ def training_stages(job: Job, data: list[Stage], content: Mapping[str, str], bas
                     stage = builder.add(f"measure:{name}:{task.name}", task, (*inputs, *name[len(run) :]), parent=name)
                     measures.append(stage)
     answers = [*_keys(reads, job, ("specialist",)), *(stage.key for stage in data if stage.kind == "step")]
-    given = {"base": [base], "majority": answers, "copy": []}
+    layout = getattr(job.train, "template", "own")
+    given = {"base": [base] if layout == "own" else [base, layout], "majority": answers, "copy": []}
     for name in job.baselines if content else ():
         for task in job.measure:
             if hasattr(task, "read") and name != "base":

@@ -227,7 +227,7 @@ def request(job: Job, store: Store, stage: Stage, base: str, stop: Path) -> Requ
     if stage.parent in job.baselines:
         return Request(
             run=stage.parent,
-            trainer={},
+            trainer=describe(job.train),
             base=base,
             seed=0,
             rows=rows.answers(store, stage.component) if stage.parent == "majority" else (),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -364,3 +365,20 @@ def test_paths_outside_of_the_root_are_refused(tmp_path: Path) -> None:
     for verb in (outside.files, outside.fingerprint, outside.count, outside.read_all):
         assert "outside" in refusal(lambda verb=verb: verb(tmp_path / "job"))  # type: ignore[misc]
     assert outside.read_all(tmp_path / "job", (tmp_path,)).rows == 30
+
+
+def test_of_several_templates_a_text_gets_one_and_the_same_everywhere(tmp_path: Path) -> None:
+    wordings = ("Fix: {prompt}", "Mend: {prompt}", "Repair: {prompt}")
+    rows = [{"prompt": f"text {i}", "completion": "c"} for i in range(300)]
+    found = [sample.prompt for sample in read(tmp_path, rows, template=wordings).samples]
+    assert [prompt.partition(": ")[2] for prompt in found] == [row["prompt"] for row in rows]
+    counts = Counter(prompt.partition(":")[0] for prompt in found)
+    assert set(counts) == {"Fix", "Mend", "Repair"}
+    assert min(counts.values()) > 70
+    other = read(tmp_path, rows[::-1], template=wordings, role="eval", name="test").samples
+    assert sorted(sample.prompt for sample in other) == sorted(found)
+
+
+def test_every_template_of_several_is_looked_through_for_columns(tmp_path: Path) -> None:
+    text = refusal(lambda: read(tmp_path, columns=PAIRS, template=("{prompt}", "{prompt} {spilt}")))
+    assert "no row has the column: 'spilt'" in text

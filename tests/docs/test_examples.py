@@ -56,6 +56,7 @@ def test_the_demo_and_the_examples_of_the_readme_are_there():
         "alpaca-writing.yaml",
         "alpaca-factual.yaml",
         "two-by-two.yaml",
+        "writing-assistance.yaml",
     }
 
 

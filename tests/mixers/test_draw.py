@@ -1,5 +1,7 @@
 """The sampler: its key, nested budgets, training order and the errors of a size."""
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -170,3 +172,20 @@ def test_eval_and_knowledge_rows_are_never_drawn():
     blend = Proportional(name="b", rows=20).blend(everything, 0, {})
     assert ids(blend) == set(rows("a", "generalist", 20)["sample_id"])
     assert blend.members.height == 20
+
+
+def test_a_blend_of_one_task_has_that_tasks_specialist_rows_alone():
+    everything = usual()
+    samples = everything.samples.with_columns(
+        task=pl.when(pl.col("source") == "jfleg").then(pl.lit("fluency")).otherwise(pl.col("task"))
+    )
+    everything = dataclasses.replace(everything, samples=samples)
+    blend = Proportional(name="one", rows=30, specialist_tasks=("fluency",)).blend(everything, 0, {})
+    mine = set(samples.filter(pl.col("source") == "jfleg")["sample_id"])
+    assert ids(blend, "specialist") == mine
+    assert len(ids(blend)) == 30
+    half = Proportional(name="half", share=0.5, specialist_tasks=("fluency",)).blend(everything, 0, {})
+    assert len(ids(half)) == len(mine) == 60
+    with pytest.raises(UserError, match="no specialist row is of this task") as caught:
+        Proportional(name="none", rows=0, specialist_tasks=("fluenci",)).blend(everything, 0, {})
+    assert "did you mean 'fluency'" in str(caught.value)

@@ -60,3 +60,12 @@ def test_the_base_is_loaded_from_where_fits_start(base):
 def test_every_baseline_says_what_answers():
     assert set(BASELINES) == {"base", "majority", "copy"}
     assert all(BASELINES.values())
+
+
+def test_the_base_is_asked_in_the_layout_that_runs_are_trained_in(base):
+    asked = Request("base", {"template": "alpaca"}, str(base), 0, (), Path("unused"), baseline="base")
+    model = stand_in(asked)
+    assert "### Instruction:\n2 + 2\n\n### Response:" in model.renderer.tokenizer.decode(
+        model.renderer.prompt((("user", "2 + 2"),))
+    )
+    model.close()

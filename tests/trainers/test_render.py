@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manifests.errors import UserError
-from trainers.render import NO_ANSWER, NO_PROMPT, TEMPLATE, TOO_LONG, Problem, Rendered, Renderer, render
+from trainers.render import NO_ANSWER, NO_PROMPT, TEMPLATE, TOO_LONG, Problem, Rendered, Renderer, laid_out, render
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}"
@@ -48,6 +48,7 @@ def renderers(tokenizer) -> dict[str, Renderer]:
         "no system": Renderer(with_template(tokenizer, NO_SYSTEM)),
         "rewrites": Renderer(with_template(tokenizer, REWRITES)),
         "thinks": Renderer(with_template(tokenizer, THINKS)),
+        "alpaca": Renderer(laid_out(with_template(tokenizer, None), "alpaca")),
     }
 
 
@@ -61,7 +62,7 @@ turns = st.tuples(st.booleans(), st.lists(st.tuples(spiced, spiced), min_size=1,
 )
 
 
-@pytest.mark.parametrize("name", ["own", "default", "chatml", "no system", "rewrites", "thinks"])
+@pytest.mark.parametrize("name", ["own", "default", "chatml", "no system", "rewrites", "thinks", "alpaca"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=turns)
 def test_a_prompt_for_generation_is_the_start_of_the_training_row(renderers, name, messages):
@@ -158,3 +159,54 @@ def test_a_tokenizer_that_marks_the_start_of_a_text_does_not_mark_the_answer():
     row = render(made, (("user", "x"), ("assistant", "y")), 64)
     assert made.convert_ids_to_tokens(list(row.ids)) == ["▁Q", ":", "x", "A", ":", "y", "<e>"]
     assert row.start == 5
+
+
+WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
+)
+NO_INPUT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:"
+)
+"""Both as published: tatsu-lab/stanford_alpaca@15b51ae3, train.py, PROMPT_DICT."""
+
+paragraphs = contents.filter(lambda text: "\n" not in text)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(instruction=paragraphs, text=contents | st.just(""), answer=contents)
+def test_the_alpaca_layout_is_the_published_one_to_the_byte(tokenizer, instruction, text, answer):
+    made = laid_out(copy.deepcopy(tokenizer), "alpaca")
+    turns = [{"role": "user", "content": instruction + ("\n\n" + text if text else "")}]
+    wanted = (WITH_INPUT if text else NO_INPUT).replace("{instruction}", instruction, 1)
+    wanted = wanted if not text else wanted.rpartition("{input}")[0] + text + wanted.rpartition("{input}")[2]
+    said = {"tokenize": False}
+    assert made.apply_chat_template(turns, add_generation_prompt=True, **said) == wanted
+    turns.append({"role": "assistant", "content": answer})
+    assert made.apply_chat_template(turns, **said) == wanted + answer + made.eos_token
+
+
+def test_the_alpaca_layout_puts_a_system_turn_where_the_instruction_stands(renderers):
+    made = renderers["alpaca"]
+    row = made.row((("system", "Be brief."), ("user", "Where?"), ("assistant", "Rome")), 512)
+    assert made.tokenizer.decode(row.ids) == WITH_INPUT.format(instruction="Be brief.", input="Where?") + "Rome<|end|>"
+
+
+def test_a_layout_opens_with_the_token_that_the_tokenizer_opens_with(tokenizer):
+    from tokenizers.processors import TemplateProcessing
+
+    made = copy.deepcopy(tokenizer)
+    made.bos_token = "<|system|>"  # noqa: S105
+    assert not laid_out(made, "alpaca").chat_template.startswith("{{ bos")
+    pair = [("<|system|>", made.bos_token_id)]
+    made.backend_tokenizer.post_processor = TemplateProcessing(single="<|system|> $A", special_tokens=pair)
+    row = render(laid_out(made, "alpaca"), (("user", "Where?"), ("assistant", "Rome")), 512)
+    assert row.ids.count(made.bos_token_id) == 1
+    assert row.ids[0] == made.bos_token_id
+
+
+def test_its_own_layout_is_left_alone(tokenizer):
+    assert laid_out(copy.deepcopy(tokenizer), "own").chat_template == tokenizer.chat_template
