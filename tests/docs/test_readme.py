@@ -27,6 +27,7 @@ from manifests.store import Manifest
 from mixers.mixer import MIXERS
 from tests.benchmarks.gates import ROOT
 from tests.docs import manifest_page
+from trainers.search import SEARCHES
 from trainers.trainer import TRAINERS
 
 README = ROOT / "README.md"
@@ -325,23 +326,5 @@ def test_the_changelog_names_the_version():
 
 def test_the_changelog_names_every_command_and_component_that_exists():
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    present, absent = text.split("Not in this version:")
-    named = [*commands(), *STEPS.kinds(), *JUDGES.kinds(), *MIXERS.kinds(), *TRAINERS.kinds()]
-    assert [name for name in named if name != "judge" and f"`{name}`" not in present] == []
-    later = re.findall(r"`(\w+)`", absent)
-    assert len(later) == 2
-    assert set(later) & set(named) == set()
-
-
-def test_what_the_decisions_leave_for_later_is_unknown_to_this_version(tmp_path):
-    text = (ROOT / "docs" / "DECISIONS.md").read_text("utf-8")
-    later = re.findall(r"`(\w+)`", text.split("## Left for later, on purpose")[1])
-    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n', encoding="utf-8")
-    assert later == ["hypernet", "search"]
-    for kind in later:
-        file = tmp_path / f"{kind}.yaml"
-        source = "{name: a, path: rows.jsonl, role: generalist, licence: MIT}"
-        file.write_text(f"name: a\nsources:\n  - {source}\ntrain: {{kind: {kind}}}\n", encoding="utf-8")
-        with pytest.raises(errors.UserError, match=kind) as caught:
-            load_job(file)
-        assert f"{file}:4: unknown trainer kind: '{kind}'" in str(caught.value)
+    named = [*commands(), *STEPS.kinds(), *JUDGES.kinds(), *MIXERS.kinds(), *TRAINERS.kinds(), *SEARCHES.kinds()]
+    assert [name for name in named if name != "judge" and f"`{name}`" not in text] == []
