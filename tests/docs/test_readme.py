@@ -37,8 +37,12 @@ COOKBOOK = "COOKBOOK.md"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"sh", "sql", "python", "yaml"}
 MANIFEST = "first/runs/first-job"
-MAY_BE_EMPTY = ("FROM conflicts", "FROM decisions d JOIN", "FROM scores", "limited_by IS NOT NULL")
-"""What the queries hold that need a duplicate, a conflict, a judge or a shortage, which the first job does not have."""
+MAY_BE_EMPTY = (
+    "FROM conflicts", "FROM decisions d JOIN", "FROM scores", "limited_by IS NOT NULL", "FROM quality", "FROM coverage",
+    "metric = 'exact_match'", "metric = 'steadiness'", "metric = 'rouge_l'", "-loglik'",
+)  # fmt: skip
+"""What the queries hold that need a duplicate, a conflict, a judge, a shortage, cells or a study's own tasks, which the
+first job does not have."""
 RUN = "import sys; from manifests.cli import main; sys.argv[0] = 'blendsmith'; main()"
 CODE = re.compile(r"`+[^`]+`+")
 

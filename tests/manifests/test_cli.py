@@ -67,7 +67,7 @@ def commands():
 def test_the_commands_are_those_of_the_design():
     names = {" ".join(words) for words, _ in commands()}
     design = "demo|init|validate|plan|run|show|status|why|sql|report|export|ls|schema|doctor"
-    design += "|judge|judge eval|judge review|judge import-labels|explore"
+    design += "|judge|judge eval|judge review|judge import-labels|explore|advise"
     assert names == set(design.split("|"))
 
 

@@ -111,12 +111,15 @@ def test_the_same_manifest_gives_the_same_bytes(full, text):
         assert page(manifest) == text
 
 
-def test_refresh_writes_only_what_is_absent_or_older_than_the_manifest(full, tmp_path):
+@pytest.mark.parametrize("shift", [1_000_000_000, -1_000_000_000])
+def test_refresh_writes_only_what_is_absent_or_of_another_time_than_the_manifest(full, tmp_path, shift):
     root = copy(full, tmp_path / "m")
     out = refresh(root)
+    made = out.stat().st_mtime_ns
     out.write_text("mine")
+    os.utime(out, ns=(made, made))
     assert refresh(root).read_text() == "mine"
-    os.utime(root / FILE, ns=(out.stat().st_mtime_ns + 1,) * 2)
+    os.utime(root / FILE, ns=(made + shift,) * 2)
     assert refresh(root).read_text() != "mine"
 
 
