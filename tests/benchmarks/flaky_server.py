@@ -211,7 +211,7 @@ def _stored(root: Path, rows: int) -> set[int]:
     if not (root / CACHE).exists():
         return set()
     with closing(sqlite3.connect(root / CACHE)) as cache:
-        replies = [json.loads(text) for (text,) in cache.execute("SELECT reply FROM calls")]
+        replies = [json.loads(text.partition("\n")[0]) for (text,) in cache.execute("SELECT reply FROM calls")]
     return {round(reply["probabilities"][1] / 0.9 * rows) - 1 for reply in replies}
 
 

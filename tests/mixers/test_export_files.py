@@ -108,9 +108,15 @@ def test_stanzas_name_the_files_and_the_fields_that_are_there(tmp_path, layout):
 
 def test_no_stanza_stands_beside_files_that_its_trainer_does_not_read(tmp_path):
     found = bytes_of(export_as(drawn(), samples(), tmp_path / "x", "ids"))
-    assert sorted(found) == ["README.md", "data/train-00000-of-00001.parquet", "recipe.json"]
+    assert sorted(found) == ["README.md", "SHA256SUMS", "data/train-00000-of-00001.parquet", "recipe.json"]
     found = bytes_of(export_as(drawn(), samples(), tmp_path / "x", "mds"))
-    assert sorted(found) == ["README.md", "data/index.json", "data/train-00000-of-00001.mds", "recipe.json"]
+    assert sorted(found) == [
+        "README.md",
+        "SHA256SUMS",
+        "data/index.json",
+        "data/train-00000-of-00001.mds",
+        "recipe.json",
+    ]
     assert b"configs:" not in found["README.md"]  # `datasets` reads no MDS
 
 

@@ -142,7 +142,8 @@ def test_the_recipe_is_in_the_blend_and_draws_it_again():
     assert blend.ref == "b@1"
     assert blend.recipe == spec_of(recipe)
     fields = {k: v for k, v in blend.recipe.items() if k not in {"kind", "version"}}
-    again = Proportional(**{**fields, "seeds": tuple(fields["seeds"])}).blend(everything, 1, {})
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    again = Proportional(**{**fields, **lists}).blend(everything, 1, {})
     assert again.content_id == blend.content_id
 
 

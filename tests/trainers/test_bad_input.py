@@ -140,7 +140,7 @@ def test_a_base_that_sees_across_packed_rows_is_refused(base, rows, context, tmp
 
     from trainers import run
 
-    def trap(batch, device, dtype):
+    def trap(batch, device, dtype, **_):
         ids = torch.from_numpy(batch.ids)
         return {"input_ids": ids, "position_ids": torch.from_numpy(batch.positions), "attention_mask": ids * 0 + 1}
 
