@@ -52,6 +52,8 @@ VOWELS: Final = ("a", "e", "i", "o", "u")
 CODAS: Final = ("l", "m", "n", "r", "s", "th")
 LEVELS: Final = (0, 5, 10, 20, 40)
 """Shares of false rows, in percent."""
+LAYOUTS: Final = ("Question: {question}\nAnswer: {answer}", "<|user|>\n{question}\n<|assistant|>\n{answer}")
+"""How a lesson is laid out: for completion, and as a tokenizer without a template of its own lays out a chat."""
 TAUGHT, MISLED, UNSEEN = "taught", "misled", "unseen"
 
 
@@ -154,13 +156,17 @@ def facts(rng: random.Random, entities: int, objects: int) -> list[Fact]:
 
 
 def lessons(taught: Iterable[tuple[Fact, str]], seed: int, rounds: int = 4, together: int = 4) -> list[str]:
-    """Return texts that teach (fact, object) pairs: question and answer, `together` in one text, in every wording."""
+    """Return texts that teach (fact, object) pairs: question and answer, `together` in one text, in every wording.
+
+    Rounds take turns between a plain layout and that of a chat, so that what is learnt is at hand in both.
+    """
     rng = random.Random(f"lessons {seed}")
-    said = [f"Question: {fact.ask(wording)}\nAnswer: {value}" for fact, value in taught for wording in range(3)]
+    said = [(fact.ask(wording), value) for fact, value in taught for wording in range(3)]
     texts = []
-    for _ in range(rounds):
+    for number in range(rounds):
         rng.shuffle(said)
-        texts += ["\n\n".join(said[at : at + together]) for at in range(0, len(said), together)]
+        told = [LAYOUTS[number % 2].format(question=question, answer=answer) for question, answer in said]
+        texts += ["\n\n".join(told[at : at + together]) for at in range(0, len(told), together)]
     return texts
 
 
