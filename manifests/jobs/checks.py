@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -248,32 +248,44 @@ def measures(job: Job, problems: Problems) -> None:
     if "majority" in job.baselines and not any(s.role == "specialist" for s in job.sources):
         remedy = "add a source with role: specialist, or remove the baseline"
         problems.add("majority counts the answers of specialist rows", ("baselines",), "majority", remedy=remedy)
-    tasks = wider(s.task for s in evals if getattr(s, "task", None))
-    open_ended = any(getattr(s, "task", None) is None for s in evals)
     asked: list[tuple[Path_, Any]] = [(("measure", i), part) for i, part in enumerate(job.measure)]
     for path, part in [*asked, (("search", "task"), getattr(job.search, "task", None))]:
-        if part is None:
-            continue
-        _scorers(part, job, path, problems)
-        source, task = getattr(part, "source", None), getattr(part, "task", None)
-        if source is None and task is None and not hasattr(part, "read"):
-            problems.add("a task needs its rows", path, part.name, remedy="add source: or task:")
-        if source is not None and source not in {s.name for s in evals}:
-            problems.add(
-                "no eval source of this name",
-                (*path, "source"),
-                source,
-                options=[s.name for s in evals],
-                remedy="a task is measured on a source with role: eval",
-            )
-        if task is not None and task not in tasks and not open_ended:
-            problems.add(
-                "no eval source has this task",
-                (*path, "task"),
-                task,
-                options=tasks,
-                remedy="set task: on a source with role: eval",
-            )
+        if part is not None:
+            _scorers(part, job, path, problems)
+            _engine(part, job, path, problems)
+            _examples(part, evals, path, problems)
+
+
+def _engine(part: Any, job: Job, path: Path_, problems: Problems) -> None:  # noqa: ANN401 - a task
+    """Refuse vLLM for runs that it cannot serve."""
+    if getattr(part, "engine", None) == "vllm" and getattr(job.train, "kind", None) == "hypernet":
+        what = "vLLM serves one adapter for a run, and this trainer makes one for each instruction"
+        problems.add(what, (*path, "engine"), "vllm", remedy="leave engine out")
+
+
+def _examples(part: Any, evals: Sequence[Any], path: Path_, problems: Problems) -> None:  # noqa: ANN401 - a task
+    """Require that a task names eval rows, by a source or by a task that has some."""
+    tasks = wider(s.task for s in evals if getattr(s, "task", None))
+    open_ended = any(getattr(s, "task", None) is None for s in evals)
+    source, task = getattr(part, "source", None), getattr(part, "task", None)
+    if source is None and task is None and not hasattr(part, "read"):
+        problems.add("a task needs its rows", path, part.name, remedy="add source: or task:")
+    if source is not None and source not in {s.name for s in evals}:
+        problems.add(
+            "no eval source of this name",
+            (*path, "source"),
+            source,
+            options=[s.name for s in evals],
+            remedy="a task is measured on a source with role: eval",
+        )
+    if task is not None and task not in tasks and not open_ended:
+        problems.add(
+            "no eval source has this task",
+            (*path, "task"),
+            task,
+            options=tasks,
+            remedy="set task: on a source with role: eval",
+        )
 
 
 def trains(job: Job, problems: Problems) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from manifests.jobs.build import Problems
+from manifests.tasks import wider
 
 if TYPE_CHECKING:
     from manifests.jobs.spec import Job
@@ -56,7 +57,7 @@ def _task(job: Job, problems: Problems) -> None:
             remedy = "give the search's task a name of its own"
             problems.add("a task of measure has this name", ("search", "task", "name"), task.name, remedy=remedy)
         shared = sorted(_sources(job, final) & _sources(job, task))
-        if shared and not (final.source is None and task.source is None and final.task != task.task):
+        if shared and not _apart(final, task):
             problems.add(
                 f"the search would choose on rows that '{final.name}' measures, and its figures would be too good",
                 ("search", "task"),
@@ -71,4 +72,11 @@ def _sources(job: Job, task: Any) -> set[str]:  # noqa: ANN401 - a trainers.Task
     if getattr(task, "source", None) is not None:
         return {task.source}
     wanted = getattr(task, "task", None)
-    return set() if wanted is None else {s.name for s in evals if s.task in (None, wanted)}
+    return set() if wanted is None else {s.name for s in evals if s.task is None or wanted in wider([s.task])}
+
+
+def _apart(one: Any, other: Any) -> bool:  # noqa: ANN401 - tasks
+    """Return whether two tasks choose their rows by names of tasks of which neither is a part of the other."""
+    if one.source is not None or other.source is not None:
+        return False
+    return one.task not in wider([other.task]) and other.task not in wider([one.task])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from manifests import serving
 from manifests.component import spec_of
 from manifests.names import canonical_json, digest, stage_key
 
@@ -276,11 +277,9 @@ def _exam(job: Job, data: list[Stage], task: Any) -> tuple[str, ...]:  # noqa: A
 
     And which vLLM measures, where it does: another version may round otherwise.
     """
-    from trainers.served import installed
-
     wanted = getattr(task, "reads", ())
     scores = [stage.key for stage in data if stage.kind == "score" and stage.component.name in wanted]
-    engine = () if measures_alike(task) else (installed(),)
+    engine = () if measures_alike(task) else (serving.installed(),)
     return (*_keys(_reads(job, data), job, ("eval",)), *scores, *engine)
 
 

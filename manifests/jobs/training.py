@@ -86,8 +86,8 @@ def check_contamination(job: Job, store: Store, context: Context) -> None:
 
 def check_examples(job: Job, store: Store) -> None:
     """Raise UserError when a task has no example: a mean of nothing would be no result."""
-    for task in job.measure:
-        if not hasattr(task, "read") and not rows.examples(store, task):
+    for task in (*job.measure, *((job.search.task,) if job.search is not None else ())):
+        if not hasattr(task, "read") and rows.eval_rows(store, task).is_empty():
             raise UserError(
                 "this task has no example to measure",
                 value=task.name,

