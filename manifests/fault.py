@@ -26,8 +26,14 @@ REMEDIES: Final[Mapping[int, str]] = {
 """Number of a system error that is no bug of ours -> what to do."""
 LIBRARIES: Final = ("duckdb", "_duckdb", "sqlite3", "pyarrow", "polars", "safetensors", "safetensors_rust")
 """Packages whose errors carry the system's words in their text."""
-_DAMAGED: Final = ("Corrupt database file", "Corrupt WAL", "does not match stored checksum")
-
+_DAMAGED: Final = (
+    "Corrupt database file",
+    "Corrupt WAL",
+    "does not match stored checksum",
+    "not a valid DuckDB database file",
+    "Could not read enough bytes",
+)
+"""What DuckDB says of a file whose bytes are not those that it wrote."""
 _FAILING: Final = ("IOException", "FatalException")
 """What DuckDB raises where the system refused it a file, without the system's words; nothing else of it is so named."""
 
@@ -45,13 +51,18 @@ def told(error: BaseException) -> UserError | None:
             return UserError(said, where=where, remedy=REMEDIES[code])
     for one in _chain(error):
         said = str(one).splitlines()[0] if str(one) else ""
-        if _package(one) in LIBRARIES and any(words in str(one) for words in _DAMAGED):
+        if damaged(one):
             return UserError(
                 f"the manifest is damaged ({said})", remedy="see what is affected with: blendsmith doctor M --verify"
             )
         if type(one).__name__ in _FAILING and _package(one) in LIBRARIES:
             return UserError(f"a file could not be read or written ({said})", remedy=REMEDIES[errno.EIO])
     return None
+
+
+def damaged(error: BaseException) -> bool:
+    """Return whether a library says that the bytes of a database are not those that were written."""
+    return _package(error) in LIBRARIES and any(words in str(error) for words in _DAMAGED)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

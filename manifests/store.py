@@ -7,10 +7,9 @@ of one. The file is written in storage version v1.0.0, which DuckDB 1.4 and 2.x 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import shutil
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +20,15 @@ from typing import Any, Final, Self
 import duckdb
 import polars as pl
 
-from manifests import atomic, filesystem, migrations, schema
-from manifests.errors import BusyError, ConservationError, UserError
+from manifests import atomic, fault, migrations, schema
+from manifests.errors import ConservationError, UserError
 from manifests.laws import TABLES, verify
+from manifests.lock import Lock
 from manifests.names import quote
 
 FILE: Final = "manifest.duckdb"
-_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+ASIDE: Final = ".damaged"
+"""Ends the name of a work file that could not be opened."""
 _STRANGE: Final = "the file was changed by something else: run the job again into a new folder"
 
 
@@ -53,40 +54,6 @@ def harden(connection: duckdb.DuckDBPyConnection) -> None:
         "SET lock_configuration = true",
     ):
         connection.execute(setting)
-
-
-class Lock:
-    """The right to write one manifest folder, held by one process at a time; freed by the system when it dies."""
-
-    def __init__(self, root: Path) -> None:
-        """Take the lock of `root`; raise BusyError naming the process that holds it."""
-        root.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._descriptor)
-            raise BusyError(
-                "another process writes this manifest",
-                where=str(root),
-                value=f"process {holder}",
-                remedy="wait for it, or read the published manifest meanwhile",
-            ) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                os.close(self._descriptor)
-                raise
-            filesystem.warn(root, f"the filesystem knows no locks here ({os.strerror(error.errno)})")
-        kind = filesystem.network(root)
-        if kind is not None:
-            filesystem.warn(root, f"a network filesystem ({kind})")
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
-
-    def release(self) -> None:
-        """Give the lock back."""
-        os.close(self._descriptor)
 
 
 class Store:
@@ -116,7 +83,7 @@ class Store:
             self._connection.execute(f"SET temp_directory = {_text(str(work / 'spill'))}")
             self._connection.execute(f"SET allowed_directories = [{_text(str(work))}]")
             harden(self._connection)  # the manifest may have come from others: its views must not read this machine
-            self._attach()
+            self._open()
             migrations.prepare(self._connection, schema.VERSION, str(self.work))
         except BaseException:
             self._close()
@@ -132,6 +99,28 @@ class Store:
         self._connection.close()
         self._lock.release()
 
+    def _open(self) -> None:
+        """Attach the work file; where it is damaged put it aside, warn, and go on from the published copy.
+
+        A process that is killed while DuckDB writes a block in place leaves such a file: 1 of 480 kills of a loop of
+        commits and checkpoints, version 2.0.0. What was published is whole, and later stages are made again.
+        """
+        try:
+            self._attach()
+        except UserError as error:
+            if not (isinstance(error.__cause__, duckdb.Error) and fault.damaged(error.__cause__)):
+                raise
+            if not self.published.exists():
+                raise
+            for file in (self.work, self.work.with_name(f"{FILE}.wal")):
+                if file.exists():
+                    os.replace(file, file.with_name(f"{file.name}{ASIDE}"))
+            with atomic.replacing(self.work) as temporary:
+                shutil.copyfile(self.published, temporary)
+            self._attach()
+            said = f"{self.work}: {error.what}: put aside as {FILE}{ASIDE}; the job goes on from the published copy"
+            warnings.warn(said, UserWarning, stacklevel=3)
+
     def _attach(self) -> None:
         try:
             file = _text(str(self.work.resolve()))
@@ -140,7 +129,7 @@ class Store:
             raise UserError(
                 f"the manifest cannot be opened ({str(error).splitlines()[0]})",
                 where=str(self.work),
-                remedy=f"remove {self.work.parent}: the job goes on from the published copy",
+                remedy=f"remove {self.work.parent}, or run the job into a new folder",
             ) from error
         self._connection.execute("USE manifest")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from manifests import seal
 from manifests.errors import BusyError, UserError
 from manifests.laws import TABLES
-from manifests.store import FILE, Lock, Manifest
+from manifests.lock import Lock
+from manifests.store import FILE, Manifest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,7 +83,7 @@ def _work(manifest: Manifest) -> Iterator[Found]:
     except BusyError as error:
         yield "work file", "absent", f"not looked at: {error.what}"
         return
-    remedy = f"remove {file.parent}: the job goes on from the published copy"
+    remedy = f"{AGAIN}: it is put aside, and the job goes on from the published copy"
     try:
         with Manifest(file) as work:
             yield from _database("work file", work, remedy)

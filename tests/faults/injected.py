@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import duckdb
 
+from manifests import fault
 from manifests.errors import UserError
 from manifests.store import Manifest
 from tests.manifests.jobs import small_job
@@ -164,8 +165,15 @@ def _short(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [f"rows of {stage}" for (stage,) in found]
 
 
+def _held(file: Path) -> tuple[dict[str, str], list[str]]:
+    """Return stage -> key of a database file, and what is wrong with the numbers of rows."""
+    with duckdb.connect(str(file), read_only=not file.parent.name.startswith("looked")) as connection:
+        have = dict(connection.execute("SELECT stage, key FROM store.stages").fetchall())
+        return have, _short(connection)
+
+
 def lost(path: Path, notes: Path) -> list[str]:
-    """Return the stages whose commit had returned and that the work file, opened by this code, no longer holds."""
+    """Return the stages whose commit had returned and that the next run no longer finds."""
     if not notes.exists():
         return []
     said = dict(json.loads(line) for line in notes.read_text().splitlines())
@@ -175,8 +183,12 @@ def lost(path: Path, notes: Path) -> list[str]:
     copy = notes.with_name("looked-at")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(file.parent, copy, ignore=shutil.ignore_patterns("*.tmp"))
-    with duckdb.connect(str(copy / file.name)) as connection:
-        have = dict(connection.execute("SELECT stage, key FROM store.stages").fetchall())
-        short = _short(connection)
+    try:
+        have, short = _held(copy / file.name)
+    except duckdb.Error as error:
+        if not fault.damaged(error):
+            raise
+        have, short = _held(small_job.manifest(path) / file.name)  # what the next run goes on from
+        said.popitem()  # committed last, and perhaps not published
     shutil.rmtree(copy)
     return [stage for stage, key in said.items() if have.get(stage) != key] + short

@@ -16,7 +16,8 @@ from manifests import filesystem
 from manifests.errors import BusyError
 from manifests.jobs.plan import plan
 from manifests.jobs.spec import load_job
-from manifests.store import FILE, Lock, Manifest, Store
+from manifests.lock import Lock
+from manifests.store import FILE, Manifest, Store
 from tests.faults import injected
 from tests.manifests.jobs import small_job
 from tests.manifests.test_store import read, record
@@ -165,7 +166,7 @@ def test_case_081_a_filesystem_without_locks_is_warned_of_and_the_job_goes_on(tm
     def refuse(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("manifests.store.fcntl.flock", refuse)
+    monkeypatch.setattr("manifests.lock.fcntl.flock", refuse)
     with pytest.warns(UserWarning, match="knows no locks here") as caught:
         lock = Lock(tmp_path)
     lock.release()

@@ -23,7 +23,7 @@ from manifests import schema
 from manifests.errors import BusyError, ConservationError, UserError
 from manifests.laws import LAWS, TABLES
 from manifests.names import digest, k64
-from manifests.store import FILE, Manifest, StageRecord, Store
+from manifests.store import ASIDE, FILE, Manifest, StageRecord, Store
 from tests.manifests.sample_manifest import RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -266,18 +266,27 @@ def test_a_store_that_cannot_be_opened_gives_the_lock_back(tmp_path):
             pass
 
 
-def test_a_damaged_work_file_is_named_and_the_published_copy_goes_on(tmp_path):
+def test_a_damaged_work_file_is_put_aside_with_its_log_and_the_published_copy_goes_on(tmp_path):
     with Store(tmp_path) as store:
         store.commit(record("read:a"), read("a", 2))
         store.publish()
         store.commit(record("read:b"), read("b", 2))
     store.work.write_bytes(b"nonsense" * 4096)
+    store.work.with_name(f"{FILE}.wal").write_bytes(b"more of it")
+    with pytest.warns(UserWarning, match="not a valid DuckDB database file.*put aside"), Store(tmp_path) as again:
+        assert again.keys() == {"read:a": "k"}
+    assert store.work.with_name(f"{FILE}{ASIDE}").read_bytes().startswith(b"nonsense")
+    assert store.work.with_name(f"{FILE}.wal{ASIDE}").read_bytes() == b"more of it"
+
+
+def test_a_damaged_work_file_that_was_never_published_is_refused_and_left_where_it_is(tmp_path):
+    with Store(tmp_path) as store:
+        store.commit(record("read:a"), read("a", 2))
+    store.work.write_bytes(b"nonsense" * 4096)
     with pytest.raises(UserError, match="cannot be opened") as caught, Store(tmp_path):
         pass
     assert str(store.work.parent) in caught.value.remedy
-    shutil.rmtree(store.work.parent)
-    with Store(tmp_path) as again:
-        assert again.keys() == {"read:a": "k"}
+    assert store.work.read_bytes().startswith(b"nonsense")
 
 
 def test_what_was_committed_and_not_published_is_still_there_next_time(tmp_path):

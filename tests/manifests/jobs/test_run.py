@@ -15,7 +15,8 @@ from manifests.jobs import execute, training
 from manifests.jobs.plan import plan
 from manifests.jobs.progress import Silent
 from manifests.jobs.run import run
-from manifests.store import Lock, Manifest, Store
+from manifests.lock import Lock
+from manifests.store import Manifest, Store
 from tests.curate.fake_server import SURE, Action, FakeServer
 from tests.manifests.jobs import small_job
 from tests.manifests.jobs.small_job import ask, broken, edit, finished, go, ids, manifest
