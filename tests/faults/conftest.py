@@ -9,17 +9,10 @@ import pytest
 
 from tests.faults import injected
 from tests.faults.injected import Forker
-from tests.manifests import sample_manifest
 from tests.manifests.jobs import small_job
 from tests.trainers.conftest import base, context, rows, tokenizer
 
 __all__ = ["base", "context", "rows", "tokenizer"]
-
-
-@pytest.fixture(scope="session")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a whole job's manifest; read only: tests that write take a copy."""
-    return sample_manifest.write(tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from curate import hub
-from manifests import cli, doctor
+from manifests import doctor
 from manifests.errors import UserError
 from manifests.jobs.spec import load_job
 from manifests.store import Manifest
@@ -47,22 +46,6 @@ WANTED = {
 """What the fault list asks a message for."""
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def blendsmith(monkeypatch, capsys) -> Run:
-    """Run the command in this process; returns (exit code, standard output, standard error)."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["blendsmith", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return command
 
 
 @pytest.fixture

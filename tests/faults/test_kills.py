@@ -107,7 +107,7 @@ def test_case_066_ctrl_c_keeps_what_is_answered_publishes_and_repeats_only_calls
 
 
 def test_case_066_a_second_ctrl_c_ends_the_job_at_once(forker, tmp_path):
-    case_interrupted(forker, tmp_path, signal.SIGINT, signal.SIGINT)
+    assert case_interrupted(forker, tmp_path, signal.SIGINT, signal.SIGINT).code == 130
 
 
 LONG = [pytest.param(point, marks=pytest.mark.long) for point in ("checkpoint", "publish")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -46,27 +47,23 @@ def spent(work: Callable[[Sequence[str]], object], texts: Sequence[str]) -> floa
     return time.process_time() - started
 
 
-def grows(work: Callable[[Sequence[str]], object]) -> None:
-    """Check that the work on longer bombs takes no more than their length: of three tries one must be so."""
+def growth(work: Callable[[Sequence[str]], object]) -> float:
+    """Return how many times as long the work on longer bombs takes, the least of three tries; 0 where it is noise."""
     small, large = bombs(SMALL), bombs(SMALL * TIMES)
     work(small[:2])
-    ratios = []
+    least = math.inf
     for _ in range(3):
         after = spent(work, large)
-        if after < NOISE:
-            return
-        ratios.append(after / max(spent(work, small), 1e-6))
-        if ratios[-1] <= MOST:
-            return
-    raise AssertionError(f"{TIMES} times the text took {[round(ratio, 1) for ratio in ratios]} times as long")
+        least = min(least, 0.0 if after < NOISE else after / max(spent(work, small), 1e-6))
+        if least <= MOST:
+            break
+    return least
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "other-language"])  # a model finds that one
 def test_a_rule_takes_time_in_proportion_to_the_text(rule, tmp_path):
     step, context = Rules(drop=(rule,), flag=()), Context(root=tmp_path)
-    if rule == "other-language":
-        pytest.skip("its languages are found by a model and not by a pattern")
-    grows(lambda texts: step.decide(frame(zip(texts, texts, strict=True)), {}, context))
+    assert growth(lambda texts: step.decide(frame(zip(texts, texts, strict=True)), {}, context)) <= MOST
 
 
 @pytest.mark.parametrize("place", ["prompt", "answer"])
@@ -78,7 +75,7 @@ def test_what_recomputes_answers_takes_time_in_proportion_to_the_text(place, tmp
         pairs = [(text, other) if place == "prompt" else (other, text) for text in texts]
         return scorer.score(frame(pairs), context)
 
-    grows(work)
+    assert growth(work) <= MOST
 
 
 def _refused(text: str) -> object:
@@ -105,15 +102,14 @@ EACH: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("reader", EACH)
 def test_reading_takes_time_in_proportion_to_the_text(reader, tmp_path):
-    grows(lambda texts: [EACH[reader](text) for text in texts])
+    assert growth(lambda texts: [EACH[reader](text) for text in texts]) <= MOST
 
 
 def test_a_square_would_be_seen():
     def square(texts: Sequence[str]) -> object:
         return [re.search(r"[\s,;.]*\[x", text) for text in texts]
 
-    with pytest.raises(AssertionError, match="4 times the text took"):
-        grows(square)
+    assert growth(square) > MOST
 
 
 def test_a_mebibyte_of_spaces_and_of_initials_is_split_into_sentences():

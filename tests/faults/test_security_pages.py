@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 
 from manifests import review_page
 from manifests.report import report
-from manifests.store import FILE
 from tests.browser import browser, until
 from tests.manifests.explorer.test_page import serving, shown
+from tests.manifests.sample_manifest import spoil
 
 RUN = "window.owned=1;alert(1)"
 TAGS = tuple(
@@ -37,7 +35,6 @@ BREAKS = (
     *("<![CDATA[", "%3Cscript%3E", "\\", "\ufeff", "\u202e", "</body>", "</pre>"),
 )
 PAYLOADS = (*TAGS, *(mark + tag for mark, tag in zip(BREAKS, TAGS, strict=True)))
-FREE = {"role", "status", "verdict", "label", "sample_id", "content_id", "recipe", "spec"}
 PLACED = "document.querySelectorAll('script:not([type=\"application/json\"])').length"
 
 TABS = {
@@ -63,19 +60,7 @@ def chromium(tmp_path_factory):
 @pytest.fixture(scope="module")
 def poisoned(full, tmp_path_factory) -> Path:
     """Return a manifest in whose free texts the payloads stand, each in every fiftieth row of a column."""
-    root = tmp_path_factory.mktemp("payloads")
-    shutil.copyfile(full / FILE, root / FILE)
-    with duckdb.connect(str(root / FILE)) as connection:
-        free = connection.execute(
-            "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'store' AND data_type = 'VARCHAR'"
-        ).fetchall()
-        for table, column in free:
-            if column not in FREE and (table, column) != ("meta", "key"):
-                given = [payload.replace("\x00", "") for payload in PAYLOADS]
-                connection.execute(
-                    f"UPDATE store.{table} SET {column} = {column} || list_extract(?, 1 + rowid % 50)", [given]
-                )
-    return root
+    return spoil(full, tmp_path_factory.mktemp("payloads"), PAYLOADS)
 
 
 def harmless(page) -> None:

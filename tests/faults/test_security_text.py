@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import shutil
 import sys
 import unicodedata
 from itertools import pairwise
@@ -16,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from curate.prompt import load_prompt, render
-from manifests import cli
 from manifests.errors import UserError
 from manifests.jobs import progress, yaml_lines
 from manifests.jobs.preflight import Preflight, Shown
@@ -25,6 +23,7 @@ from manifests.store import FILE
 from tests.benchmarks.injected_rows import INJECTIONS, fences
 from tests.curate.fake_server import Action, FakeServer
 from tests.manifests import judged_job
+from tests.manifests.sample_manifest import FIXED, spoil
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b1A\r\x08\x7f\u202eevil\u2066\x00"
 """Sets the title, clears the screen, colours, moves the cursor, turns the direction of the text."""
@@ -39,36 +38,10 @@ def plain(text: str) -> bool:
     return not acting and not set(text) & set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u061c\u200e\u200f")
 
 
-@pytest.fixture
-def blendsmith(monkeypatch, capsys):
-    """Run the command in this process; returns (exit code, standard output, standard error)."""
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["blendsmith", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return command
-
-
 @pytest.fixture(scope="module")
 def poisoned(full, tmp_path_factory) -> Path:
     """Return a manifest whose every free text ends in control characters."""
-    root = tmp_path_factory.mktemp("poisoned")
-    shutil.copyfile(full / FILE, root / FILE)
-    with duckdb.connect(str(root / FILE)) as connection:
-        free = connection.execute(
-            "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'store' AND data_type = 'VARCHAR'"
-        ).fetchall()
-        kept = {"role", "status", "verdict", "label", "sample_id", "content_id", "recipe", "spec", "blend", "meta"}
-        for table, column in free:
-            if column not in kept and (table, column) != ("meta", "key"):
-                connection.execute(f"UPDATE store.{table} SET {column} = {column} || ?", [ESCAPES.replace("\x00", "")])
-    return root
+    return spoil(full, tmp_path_factory.mktemp("poisoned"), [ESCAPES], {*FIXED, "blend", "meta"})
 
 
 COMMANDS = (

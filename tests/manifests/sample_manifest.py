@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -49,16 +49,28 @@ def write(root: Path, upto: str = "compare", *, effect: Mapping[str, float] = EF
 
 def poison(source: Path, root: Path) -> Path:
     """Copy the manifest of `source` to `root` with markup in every text that a job, a row or a model could bring."""
-    root.mkdir(parents=True)
+    spoil(source, root, [HOSTILE])
+    with duckdb.connect(str(root / FILE)) as connection:
+        connection.execute("UPDATE store.runs SET status = 'failed', note = ? WHERE seed = 2", [HOSTILE])
+    return root
+
+
+def spoil(source: Path, root: Path, endings: Sequence[str], fixed: Collection[str] = FIXED) -> Path:
+    """Copy the manifest of `source` to `root`, every text outside of the columns `fixed` ending in one of `endings`.
+
+    Rows take them by turns. Texts in DuckDB hold no NUL, so it is left out.
+    """
+    root.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / FILE, root / FILE)
+    given = [text.replace("\x00", "") for text in endings]
     with duckdb.connect(str(root / FILE)) as connection:
         texts = connection.execute(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'store' AND data_type = 'VARCHAR'"
         ).fetchall()
         for table, column in texts:
-            if column not in FIXED and (table, column) != ("meta", "key"):
-                connection.execute(f"UPDATE store.{table} SET {column} = {column} || ?", [HOSTILE])
-        connection.execute("UPDATE store.runs SET status = 'failed', note = ? WHERE seed = 2", [HOSTILE])
+            if column not in fixed and (table, column) != ("meta", "key"):
+                ending = "list_extract(?, 1 + rowid % len(?))"
+                connection.execute(f"UPDATE store.{table} SET {column} = {column} || {ending}", [given, given])
     return root
 
 

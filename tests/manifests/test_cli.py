@@ -25,23 +25,6 @@ from tests.manifests import judged_job
 COMMAND = [sys.executable, "-c", "from manifests.cli import main; main()"]
 
 
-@pytest.fixture
-def blendsmith(monkeypatch, capsys):
-    """Run the command in this process; returns (exit code, standard output, standard error)."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["blendsmith", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return command
-
-
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
     """Return a job that has been run."""
