@@ -113,9 +113,13 @@ class Measuring:
     ]
     metric: Annotated[str, Field(min_length=1, description="Metric of that task; more is better.")]
 
+    def rungs(self, amount: int) -> list[int]:
+        """Return the amounts at which arms are compared, the last of them the whole."""
+        return [amount]
+
     def first(self, amount: int) -> int:
         """Return the least amount at which an arm may be stopped."""
-        return amount
+        return self.rungs(amount)[0]
 
 
 @component_dataclass(frozen=True, kw_only=True, config=COMPONENT)
@@ -188,10 +192,6 @@ class Halving(Measuring):
             at *= self.eta
         return [*found, amount]
 
-    def first(self, amount: int) -> int:
-        """Return the first rung."""
-        return self.rungs(amount)[0]
-
     def choose(self, arms: Arms) -> Talk:
         """Ask rung by rung for the arms that are left."""
         rungs, alive, stopped = self.rungs(arms.amount), arms.names, dict[str, str]()
@@ -258,10 +258,6 @@ class Racing(Measuring):
     def rungs(self, amount: int) -> list[int]:
         """Return the amounts at which arms are compared, the last of them the whole."""
         return [*range(self.rung, amount, self.rung), amount]
-
-    def first(self, amount: int) -> int:
-        """Return the first rung."""
-        return self.rungs(amount)[0]
 
     def choose(self, arms: Arms) -> Talk:
         """Ask rung by rung for the arms that are still in the race."""

@@ -176,9 +176,9 @@ class Surrogate(Measuring):
     ] = None
     seed: Annotated[int, Field(ge=0, description="Seed of the first arm.")] = 0
 
-    def first(self, amount: int) -> int:
-        """Return the amount at which arms are compared."""
-        return min(amount, self.rung or amount)
+    def rungs(self, amount: int) -> list[int]:
+        """Return the amount at which arms are compared, and the whole."""
+        return sorted({min(amount, self.rung or amount), amount})
 
     def choose(self, arms: Arms) -> Talk:
         """Ask for the first arms, then for batches of proposals."""
