@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -55,9 +56,17 @@ def told(error: BaseException) -> UserError | None:
             return UserError(
                 f"the manifest is damaged ({said})", remedy="see what is affected with: blendsmith doctor M --verify"
             )
+        if type(one).__name__ == "OutOfMemoryException" and _package(one) in LIBRARIES:
+            return UserError(f"the database may not hold so much ({said})", remedy=_memory(said))
         if type(one).__name__ in _FAILING and _package(one) in LIBRARIES:
             return UserError(f"a file could not be read or written ({said})", remedy=REMEDIES[errno.EIO])
     return None
+
+
+def _memory(said: str) -> str:
+    """Return what to do where DuckDB could not have the memory: the machine refused it, or the job's own bound."""
+    refused = "Failed to allocate" in said
+    return "free some memory, or give the job a `memory` in megabytes" if refused else "raise the job's `memory`"
 
 
 def damaged(error: BaseException) -> bool:
@@ -82,6 +91,9 @@ def _code(error: BaseException) -> int | None:
     """Return the number of the system error of `REMEDIES` that an error stands for."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno if error.errno in REMEDIES else None
+    rust = re.search(r"\(os error (\d+)\)", str(error)) if type(error) is Exception else None
+    if rust is not None:  # such as the plain Exception of tokenizers
+        return int(rust[1]) if int(rust[1]) in REMEDIES else None
     if _package(error) not in LIBRARIES and not isinstance(error, OSError):
         return None
     return next((code for code in REMEDIES if os.strerror(code) in str(error)), None)

@@ -8,6 +8,7 @@ of one. The file is written in storage version v1.0.0, which DuckDB 1.4 and 2.x 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,25 +46,43 @@ class StageRecord:
 
 
 def harden(connection: duckdb.DuckDBPyConnection) -> None:
-    """Close a connection to files, network, extensions and Python variables, and lock it so."""
+    """Close a connection to files, network, extensions and Python variables."""
     for setting in (
         "SET autoinstall_known_extensions = false",
         "SET autoload_known_extensions = false",
         "SET python_enable_replacements = false",
         "SET enable_external_access = false",
-        "SET lock_configuration = true",
     ):
         connection.execute(setting)
 
 
+def bound(connection: duckdb.DuckDBPyConnection, memory: int | None) -> None:
+    """Bound the megabytes that DuckDB holds, more goes to its temporary folder, and lock the connection's settings.
+
+    None takes what the attached manifest records, if it does; 0 leaves DuckDB's own bound, four fifths of the machine.
+    """
+    if memory is None:
+        table = (
+            "SELECT 1 FROM duckdb_tables()"
+            " WHERE database_name = 'manifest' AND schema_name = 'store' AND table_name = 'meta'"
+        )
+        there = connection.execute(table).fetchall()  # a view of that name, by a stranger, is not looked at
+        said = there and connection.execute("SELECT value FROM store.meta WHERE key = 'memory'").fetchall()
+        memory = int(said[0][0]) if said and re.fullmatch("[0-9]{2,9}", str(said[0][0])) else 0
+    if memory:
+        connection.execute(f"SET memory_limit = '{memory}MB'")
+    connection.execute("SET lock_configuration = true")
+
+
 class Store:
-    """The writer of the manifest folder `root`; use it as a context manager.
+    """The writer of the manifest folder `root`; use it as a context manager. `memory` is as in `bound`.
 
     Raises BusyError when another process holds the folder, UserError when the file is damaged or too new.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, memory: int | None = None) -> None:
         self.root = root
+        self._memory = memory
         self.work = root / "work" / FILE
         self.published = root / FILE
 
@@ -84,6 +103,7 @@ class Store:
             self._connection.execute(f"SET allowed_directories = [{_text(str(work))}]")
             harden(self._connection)  # the manifest may have come from others: its views must not read this machine
             self._open()
+            bound(self._connection, self._memory)
             migrations.prepare(self._connection, schema.VERSION, str(self.work))
         except BaseException:
             self._close()
@@ -259,8 +279,8 @@ def _frame(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence
     return pl.DataFrame() if relation is None else pl.DataFrame(relation.pl())
 
 
-def _open(file: Path) -> duckdb.DuckDBPyConnection:
-    """Return a hardened connection of its own to the file as it is now, attached read-only.
+def _open(file: Path, memory: int | None) -> duckdb.DuckDBPyConnection:
+    """Return a hardened and bounded connection of its own to the file as it is now, attached read-only.
 
     `duckdb.connect(file)` would share one instance per path within the process, so that a reader opened after a
     publication would see the copy from before it; DuckDB 1.4 also refuses to attach one spelling of a path twice.
@@ -278,6 +298,7 @@ def _open(file: Path) -> duckdb.DuckDBPyConnection:
                     raise
         connection.execute("USE manifest")
         harden(connection)
+        bound(connection, memory)
     except duckdb.Error:
         connection.close()
         raise
@@ -293,17 +314,17 @@ class Manifest:
     """A reader of a published manifest: its folder or its `manifest.duckdb`; a context manager.
 
     The connection is read-only and closed to files, network, extensions and Python variables. It keeps the copy that
-    was published when it was opened, whatever a job does meanwhile.
+    was published when it was opened, whatever a job does meanwhile. `memory` is as in `bound`: the job's, by default.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, memory: int | None = None) -> None:
         given = Path(path)
         self.file = given / FILE if given.is_dir() or given.suffix != ".duckdb" else given
         self.root = self.file.parent
         if not self.file.exists():
             raise UserError("no manifest here", value=str(self.file), remedy="run a job first: blendsmith run JOB")
         try:
-            self._connection = _open(self.file)
+            self._connection = _open(self.file, memory)
         except duckdb.Error as error:
             raise UserError(
                 f"not a readable manifest ({str(error).splitlines()[0]})",

@@ -103,7 +103,7 @@ def mix(job: Job, store: Store, stage: Stage, context: Context) -> Tables:
     _expect_rows(store, mixer, pool.samples)
     blend = mixer.blend(pool, stage.seed, earlier)
     _tell(blend, mixer, context)
-    tables = blend_tables(store, blend)
+    tables = blend_tables(pool.samples, blend)
     export(blend, tables.pop("text"), context.root / "blends" / blend.ref)
     return tables
 
@@ -145,9 +145,9 @@ def _tell(blend: Blend, mixer: Any, context: Context) -> None:  # noqa: ANN401 -
         context.say(f"{blend.ref}: {total:,} generalist rows from {drawn.height:,}: each is shown up to {most} times")
 
 
-def blend_tables(store: Store, blend: Blend) -> Tables:
-    """Return the rows that record a blend, and under `text` its members' samples for the export."""
-    text = rows.scored(store).join(blend.members.select("sample_id"), on="sample_id", how="semi")
+def blend_tables(samples: pl.DataFrame, blend: Blend) -> Tables:
+    """Return the rows that record a blend of `rows.scored` samples, and under `text` its members' for the export."""
+    text = samples.join(blend.members.select("sample_id"), on="sample_id", how="semi", maintain_order="left")
     sizes = blend.members.join(text.select("sample_id", "n_tokens"), on="sample_id", how="left")
     head = {
         "blend": blend.ref,

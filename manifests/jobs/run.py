@@ -64,7 +64,7 @@ def run(
     opener = job.engine or (Local(workers=workers) if workers > 1 else None)
     with (
         _stopping() as stopping,
-        Store(job.manifest) as store,
+        Store(job.manifest, job.memory or 0) as store,
         training.workers(workers, job.manifest) as pool,
         opener.open(stopping) if opener is not None else nullcontext(Inline()) as engine,
     ):
@@ -125,7 +125,10 @@ class _Runner:
         held = (*EXPENSIVE, *APART)
         stale = [n for n, k in have.items() if n.split(":")[0] not in held and wanted.get(n) != k]
         self.store.retire(stale)
-        self.store.set_meta({"job": self.job.name, "file": self.job.file.name, "notes": self.job.notes})
+        memory = str(self.job.memory or "")
+        self.store.set_meta(
+            {"job": self.job.name, "file": self.job.file.name, "notes": self.job.notes, "memory": memory}
+        )
         have = self.store.keys()
         for stage in self.planned:
             if have.get(stage.name) == stage.key and self._artefact(stage):

@@ -51,6 +51,8 @@ class Head:
     """Where pieces of work are done: local or ray, or a mapping with that kind; changes no result."""
     error_budget: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of rejected rows and failed verdicts that a run tolerates, 0 to 1."""
+    memory: Annotated[int, Field(ge=64)] | None = None
+    """Most megabytes that the database holds, more goes to the disk: in a run, and for readers of its manifest."""
     notes: str = ""
     """Free text, for people."""
 
@@ -90,6 +92,8 @@ class Job:
     """A `manifests.engine.Opener`, or None for this process or as many as `--workers` says."""
     error_budget: float = 0.01
     """Share of rejects and of failed verdicts tolerated, 0 to 1."""
+    memory: int | None = None
+    """Most megabytes that DuckDB holds; None is four fifths of the machine's."""
     notes: str = ""
     located: Located = field(default_factory=lambda: Located({}, "", {}), repr=False, compare=False)
     """The file's values and their lines."""
@@ -130,6 +134,7 @@ def load_job(path: Path, *, data: Path | None = None, manifest: Path | None = No
         compare=head.compare if head else (),
         baselines=head.baselines if head else (),
         error_budget=head.error_budget if head else 0.0,
+        memory=head.memory if head else None,
         notes=head.notes if head else "",
         located=located,
         **_parts(located.value, problems),

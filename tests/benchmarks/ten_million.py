@@ -1,11 +1,12 @@
 """A manifest of very many short rows: what each command takes, and which of them fails first within a given memory.
 
-    python -m tests.benchmarks.ten_million --rows 10000000 --memory 12 [--folder F]
+    python -m tests.benchmarks.ten_million --rows 10000000 --memory 16 --database 1000 [--folder F]
 
 Writes `--rows` short instruction rows as JSON lines, in sources of a million, and runs each command in a process of its
 own: `run` (read, deduplicate, draw a tenth, export it), the same again, `plan`, `status`, `sql`, `export`, `doctor`.
 Prints per command the exit code, processor seconds and the most memory held. `--memory` is a limit in GiB on each
 process (RLIMIT_DATA, so that mapped files do not count); a command that needs more fails and says so, 0 sets none.
+`--database` is the job's field `memory` in megabytes, 0 leaves it out.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ COMMANDS = {
 }
 
 
-def write(folder: Path, rows: int) -> Path:
+def write(folder: Path, rows: int, database: int = 0) -> Path:
     """Write the rows and the job; return the job file."""
     (folder / "data").mkdir(parents=True)
     names = []
@@ -46,8 +47,9 @@ def write(folder: Path, rows: int) -> Path:
     rest = "format: prompt-completion, role: generalist, licence: CC0-1.0"
     sources = "".join(f"  - {{name: {name}, path: data/{name}.jsonl, {rest}}}\n" for name in names)
     job = folder / "job.yaml"
+    bound = f"memory: {database}\n" if database else ""
     job.write_text(
-        f"name: many\nmanifest: m\nsources:\n{sources}curate:\n  - {{kind: exact}}\n"
+        f"name: many\nmanifest: m\n{bound}sources:\n{sources}curate:\n  - {{kind: exact}}\n"
         f"mix:\n  - {{kind: proportional, name: some, rows: {rows // 10}}}\n"
     )
     return job
@@ -83,12 +85,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--memory", type=float, default=0.0)
+    parser.add_argument("--database", type=int, default=0)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         folder = given.folder or Path(root) / "many"
-        job = write(folder, given.rows) if not (folder / "job.yaml").exists() else folder / "job.yaml"
-        print(f"{given.rows:,} rows, {given.memory or 'no'} GiB limit")
+        job = write(folder, given.rows, given.database) if not (folder / "job.yaml").exists() else folder / "job.yaml"
+        print(f"{given.rows:,} rows, {given.memory or 'no'} GiB limit, memory: {given.database or 'left out'}")
         print(f"{'command':<10} {'exit':>4} {'wall s':>8} {'cpu s':>8} {'peak GiB':>9}")
         for name, command in COMMANDS.items():
             arguments = [part.format(job=job, m=folder / "m") for part in command]

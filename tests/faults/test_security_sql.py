@@ -176,6 +176,17 @@ def test_a_job_that_goes_on_with_a_manifest_of_others_reads_no_file_of_theirs(fu
         assert "read:chat-pool" in set(store.keys())
 
 
+def test_a_strangers_view_in_place_of_the_meta_table_is_not_looked_at_when_a_manifest_is_opened(full, tmp_path):
+    shutil.copyfile(full / FILE, tmp_path / FILE)
+    with duckdb.connect(str(tmp_path / FILE)) as connection:
+        connection.execute("DROP TABLE store.meta CASCADE")
+        connection.execute("CREATE VIEW store.meta AS SELECT 'memory' AS key, error('it was read')::TEXT AS value")
+    with Manifest(tmp_path) as manifest:
+        assert manifest.sql("SELECT current_setting('memory_limit') AS m").item() != "61.0 MiB"
+        with pytest.raises(UserError, match="it was read"):
+            manifest.meta()
+
+
 def test_the_writer_is_confined_and_still_spills_and_publishes(tmp_path):
     with Store(tmp_path / "it's") as store:
         spilled = store.query("SELECT current_setting('temp_directory') AS t").item()

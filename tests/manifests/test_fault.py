@@ -35,6 +35,20 @@ def test_the_words_of_the_system_count_in_the_errors_of_libraries():
     assert "doctor M --verify" in fault.told(duckdb.IOException("Corrupt database file: computed checksum 1")).remedy
 
 
+def test_a_plain_exception_with_a_system_error_of_rust_is_told():
+    assert fault.told(Exception("No space left on device (os error 28)")).remedy == fault.REMEDIES[errno.ENOSPC]
+    assert fault.told(Exception("Input/output error (os error 5)")).remedy == fault.REMEDIES[errno.EIO]
+    assert fault.told(Exception("No such file or directory (os error 2)")) is None
+    assert fault.told(ValueError("Input/output error (os error 5)")) is None
+
+
+def test_too_little_memory_for_the_database_says_whose_it_was():
+    ours = duckdb.OutOfMemoryException("Out of Memory Error: could not allocate block (64.0 MiB/64.0 MiB used)")
+    theirs = duckdb.OutOfMemoryException("Out of Memory Error: Failed to allocate block of 262144 bytes")
+    assert fault.told(ours).remedy == "raise the job's `memory`"
+    assert "free some memory" in fault.told(theirs).remedy
+
+
 def test_what_a_library_wraps_is_found():
     outer = RuntimeError("saving failed")
     outer.__cause__ = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))

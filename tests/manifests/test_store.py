@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from manifests import schema
+from manifests import fault, schema
 from manifests.errors import BusyError, ConservationError, UserError
 from manifests.laws import LAWS, TABLES
 from manifests.names import digest, k64
@@ -247,6 +247,44 @@ def test_meta_is_replaced_key_by_key(store):
     store.publish()
     with Manifest(store.root) as manifest:
         assert manifest.meta() == {"job": "two", "file": "a.yaml"}
+
+
+def limit(connection) -> str:
+    return connection.sql("SELECT current_setting('memory_limit')").fetchall()[0][0]
+
+
+def test_the_bound_of_memory_is_the_writers_and_that_of_whoever_reads_afterwards(tmp_path):
+    with Store(tmp_path, 200) as store:
+        assert store.query("SELECT current_setting('memory_limit') AS m").item() == "190.7 MiB"  # 200 million bytes
+        store.set_meta({"memory": "200"})
+        store.publish()
+    with Manifest(tmp_path) as manifest, Manifest(tmp_path, 100) as mine, Manifest(tmp_path, 0) as free:
+        assert [limit(m.connection) for m in (manifest, mine)] == ["190.7 MiB", "95.3 MiB"]
+        assert limit(free.connection) == limit(duckdb.connect(":memory:"))
+        with pytest.raises(UserError, match="locked"):
+            manifest.sql("SET memory_limit = '2GB'")
+    with Store(tmp_path) as store:
+        assert store.query("SELECT current_setting('memory_limit') AS m").item() == "190.7 MiB"
+
+
+def test_a_query_over_the_bound_is_refused_and_one_that_can_spill_is_not(tmp_path):
+    with Store(tmp_path, 64) as store:
+        counted = store.query(
+            "SELECT count(*) FROM (SELECT range AS i, hash(range) AS h FROM range(4000000) ORDER BY h)"
+        )
+        assert counted.item() == 4_000_000
+        with pytest.raises(duckdb.OutOfMemoryException) as caught:
+            store.query("SELECT length(string_agg(repeat('x', 1000), '')) FROM range(200000)")
+    assert fault.told(caught.value).remedy == "raise the job's `memory`"
+
+
+@pytest.mark.parametrize("value", ["", "1", "-5", "1e3", "99999999999", "64; SELECT 1"])
+def test_what_is_no_number_of_megabytes_bounds_nothing(tmp_path, value):
+    with Store(tmp_path) as store:
+        store.set_meta({"memory": value})
+        store.publish()
+    with Manifest(tmp_path) as manifest:
+        assert limit(manifest.connection) == limit(duckdb.connect(":memory:"))
 
 
 def test_a_second_writer_is_told_who_holds_the_folder(tmp_path):

@@ -101,6 +101,17 @@ def test_notes_are_published_though_no_stage_is_run(copy):
         assert opened.meta()["notes"] == "Other words."
 
 
+def test_a_bound_of_memory_runs_nothing_and_is_recorded_until_it_is_taken_out(copy):
+    edit(copy, ("notes: A test.", "notes: A test.\nmemory: 500"))
+    assert again(copy) == (set(), set())
+    with Manifest(manifest(copy)) as opened:
+        assert opened.sql("SELECT current_setting('memory_limit') AS m").item() == "476.8 MiB"
+    edit(copy, ("\nmemory: 500", ""))
+    assert again(copy) == (set(), set())
+    with Manifest(manifest(copy)) as opened:
+        assert opened.meta()["memory"] == ""
+
+
 def test_a_changed_step_that_keeps_the_same_rows_trains_nothing_again(copy):
     edit(copy, ("ngram: 6", "ngram: 5"))
     before = ids(copy)
