@@ -45,7 +45,7 @@ def fit(job: Job) -> Fitted:
     """Make the run of `job`, whose trainer is a `Hypernet`, or return it when its folder holds it already."""
     trainer = job.trainer
     train_rows = [row for row in job.rows if row.role != HELD_OUT]
-    groups = grouped(train_rows, trainer.meta_tasks, job.seed)
+    groups, left_out = _meta_train(job, train_rows)
     if trainer.method == "multi-task":
         return _multi_task(job, [row for rows in groups.values() for row in rows])
     key = state.run_key(trainer, job.rows, job.base, job.seed)
@@ -70,7 +70,7 @@ def fit(job: Job) -> Fitted:
         seconds=max(done.seconds, time.perf_counter() - started),
         peak_memory=state.peak_memory(best_device()),
         log=tuple(done.log),
-        note=f"{len(groups)} meta-train tasks",
+        note=f"{len(groups)} meta-train tasks{left_out}",
     )
     state.finish(job.out, key, fitted, facts_of(job))
     return fitted
@@ -88,6 +88,23 @@ def _multi_task(job: Job, rows: Sequence[Row]) -> Fitted:
     lora = replace(trainer.lora(steps=trainer.steps, tokens=max(longest, tokens)), max_tokens=longest)
     fitted: Fitted = lora.fit(rows, job.base, job.seed, job.out, job.context, job.tags)
     return fitted
+
+
+def _meta_train(job: Job, rows: Sequence[Row]) -> tuple[dict[str, list[Row]], str]:
+    """Return the tasks to learn from, of which some row can be trained on, and words on those of which none can."""
+    trainer, renderer = job.trainer, Renderer(load_tokenizer(job.base))
+    found = grouped(rows, None, job.seed)
+
+    def fits(row: Row) -> bool:
+        """Return whether a row can be trained on."""
+        return isinstance(renderer.row(without(row.messages), trainer.max_tokens), Rendered)
+
+    trainable = {one: held for one, held in found.items() if any(map(fits, held))}
+    if not trainable:
+        raise UserError("no row of any task fits into max_tokens", value=trainer.max_tokens, remedy="raise max_tokens")
+    said = f"; {len(found) - len(trainable)} left out, no row of theirs fits into max_tokens"
+    chosen = grouped([row for held in trainable.values() for row in held], trainer.meta_tasks, job.seed)
+    return chosen, said if len(trainable) < len(found) else ""
 
 
 def grouped(rows: Sequence[Row], most: int | None, seed: int) -> dict[str, list[Row]]:

@@ -147,6 +147,24 @@ def test_fewer_meta_train_tasks_are_some_of_more(tasks):
     assert set(grouped(rows, 2, 4)) != few or set(grouped(rows, 2, 5)) != few
 
 
+def long_rows(instruction):
+    return [replace(row, messages=(*row.messages[:2], ("assistant", "word " * 200))) for row in rows_of(instruction, 2)]
+
+
+def test_a_task_of_which_no_row_fits_is_left_out_and_told_and_takes_no_place(small, base, tasks, shared, tmp_path):
+    trainer = replace(small, method="mean", meta_tasks=len(INSTRUCTIONS))
+    plain = trainer.fit(tasks, base, 0, tmp_path / "plain", shared)
+    spoilt = trainer.fit([*tasks, *long_rows("Too long to learn")], base, 0, tmp_path / "spoilt", shared)
+    assert plain.note == f"{len(INSTRUCTIONS)} meta-train tasks"
+    assert spoilt.note == f"{plain.note}; 1 left out, no row of theirs fits into max_tokens"
+    assert spoilt.content_id == plain.content_id
+
+
+def test_a_blend_none_of_whose_tasks_fits_is_refused(small, base, shared, tmp_path):
+    with pytest.raises(UserError, match="no row of any task fits into max_tokens"):
+        small.fit(long_rows("Too long to learn"), base, 0, tmp_path / "run", shared)
+
+
 def test_a_blend_without_instructions_is_refused(small, base, shared, tmp_path):
     rows = [replace(row, messages=row.messages[1:]) for row in rows_of("Say", 3)]
     with pytest.raises(UserError, match="no row has an instruction"):
