@@ -186,10 +186,10 @@ class _Planner:
         return counted, "rows", bool(source.select or source.limit)
 
     def _seen(self, stage: Stage, *, reused: bool) -> tuple[int | None, str, bool]:
-        """Rows a step sees or calls a scorer makes: exact once what comes before it is in the manifest."""
+        """Rows a step or scorer sees or calls a judge makes: exact once what comes before it is in the manifest."""
         component = stage.component
         roles = getattr(component, "roles", ("generalist", "specialist", "eval"))
-        unit = "calls" if stage.kind == "score" else "rows"
+        unit = "calls" if stage.kind == "score" and _asks(component) else "rows"
         if not self.fresh:
             counts = [
                 s.count(self.job.data, (self.job.root, self.job.data)) for s in self.job.sources if s.role in roles
@@ -274,3 +274,10 @@ class _Planner:
         if self.job.search is not None:
             return searching.reach(stage, given[0].amount), given[0].unit
         return (given[0].amount, given[0].unit) if given else (None, "steps")
+
+
+def _asks(scorer: Any) -> bool:  # noqa: ANN401 - a Scorer
+    """Return whether a scorer asks a language model, whose answers cost something."""
+    from curate.step import JUDGES
+
+    return any(table is JUDGES for table in getattr(scorer, "nested", {}).values())

@@ -99,3 +99,12 @@ def test_judge_calls_left_are_those_not_in_the_cache(here, tmp_path):
         before = sum(server.asked.values())
         go(path)
         assert sum(server.asked.values()) - before == 36 + 1  # and the first question, which is not stored
+
+
+def test_only_a_scorer_that_asks_a_model_makes_calls(tmp_path):
+    path = small_job.without_training(small_job.write(tmp_path))
+    edit(path, ("  - {kind: judge,", "  - {kind: length}\n  - {kind: judge,"))
+    assert {row.stage.split("-")[1]: row.unit for row in planned(path).values() if row.stage.startswith("score:")} == {
+        "length": "rows",
+        "judge": "calls",
+    }
