@@ -118,7 +118,13 @@ class _Runner:
         )
 
     def data(self) -> None:
-        """Run every stage up to the blends and the base model."""
+        """Run every stage up to the blends and the base model.
+
+        What a killed run committed and did not publish is published first: should the work file be damaged later, no
+        more than one stage is in it alone.
+        """
+        if self.store.keys() and not self._current():
+            self.store.publish()
         self.planned = data_stages(self.job, labels.digest_for(self.store, self.job.curate))
         wanted = {stage.name: stage.key for stage in self.planned}
         have = self.store.keys()

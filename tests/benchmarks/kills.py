@@ -173,7 +173,8 @@ def _points(given: argparse.Namespace) -> None:
         calls = [kill.repeated for kill in mine]
         print(f"{point:<14} {len(mine):>5} {torn:>5} {lost:>5} {sum(calls):>15} {max(calls, default=0):>8}")
     print(
-        f"{tally.completed} jobs completed, {tally.equal} with equal content ids; in flight at most {killing.IN_FLIGHT}"
+        f"{tally.completed} jobs completed, {tally.equal} with equal content ids, {tally.aside} with a damaged file put"
+        f" aside; in flight at most {killing.IN_FLIGHT}"
     )
     for kill in tally.kills:
         if kill.torn or kill.lost:

@@ -57,7 +57,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no kl": {"kl": 0.0},
     "no match": {"match": 0.0},
     "match alone": {"ce": 0.0, "kl": 0.0},
-    "pretrained": {"pretrain_steps": 200},
     "scaled form": {"form": "scaled", "rank": 8},
     "rank 1": {"rank": 1},
     "rank 8": {"rank": 8},

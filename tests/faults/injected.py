@@ -189,6 +189,6 @@ def lost(path: Path, notes: Path) -> list[str]:
         if not fault.damaged(error):
             raise
         have, short = _held(small_job.manifest(path) / file.name)  # what the next run goes on from
-        said.popitem()  # committed last, and perhaps not published
+        said.pop(json.loads(notes.read_text().splitlines()[-1])[0])  # committed last, and perhaps not published
     shutil.rmtree(copy)
     return [stage for stage, key in said.items() if have.get(stage) != key] + short

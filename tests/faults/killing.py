@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from manifests.store import ASIDE, FILE
 from tests.curate.fake_server import FakeServer
 from tests.faults import injected
 from tests.faults.injected import Ended, Forker
@@ -105,11 +106,12 @@ class Victim:
 
 @dataclass
 class Tally:
-    """What was seen, kill by kill, and how many jobs completed with equal content ids."""
+    """What was seen, kill by kill, how many jobs completed with equal content ids, and those with a file put aside."""
 
     kills: list[Kill] = field(default_factory=list)
     completed: int = 0
     equal: int = 0
+    aside: int = 0
 
     def count(self, point: str) -> int:
         """Return how many kills came at a point."""
@@ -159,5 +161,6 @@ def campaign(
         else:
             tally.completed += 1
             tally.equal += small_job.ids(victim.path) == reference.ids
+            tally.aside += (small_job.manifest(victim.path) / "work" / f"{FILE}{ASIDE}").exists()
             left = left[1:] + left[:1]
     return tally

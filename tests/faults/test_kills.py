@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
 
 import pytest
 
+from manifests.store import Manifest
 from tests.curate.fake_server import FakeServer
 from tests.faults import injected, killing
 from tests.faults.injected import power_cut
@@ -39,6 +41,18 @@ def test_case_064_a_job_killed_at_every_named_point_loses_nothing_and_ends_the_s
         tally = killing.campaign(tmp_path, forker, server, dict(POINTS).items())
     assert {kill.point for kill in tally.kills} >= set(dict(POINTS))
     sound(tally)
+
+
+def test_case_064_what_was_committed_before_a_kill_is_published_before_anything_else_is_done(forker, tmp_path):
+    with FakeServer(small_job.answer) as server:
+        victim = killing.Victim(tmp_path, forker, server, training=False)
+        assert victim.at("publish", "before", 3).came
+        committed = [json.loads(line)[0] for line in victim.notes.read_text().splitlines()]
+        with Manifest(small_job.manifest(victim.path)) as published:
+            assert committed[-1] not in published.status()["stage"]
+        assert victim.at("begin", "before", 1).came
+    with Manifest(small_job.manifest(victim.path)) as published:
+        assert set(committed) == set(published.status()["stage"])
 
 
 @pytest.mark.long
