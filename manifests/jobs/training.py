@@ -216,10 +216,28 @@ def banks(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
     return [list(todo[first::workers]) for first in range(min(workers, len(todo)))]
 
 
-def exams(job: Job, todo: Sequence[Stage]) -> list[list[Stage]]:
-    """Return the measure stages that a worker is given at once: one, or all that vLLM measures."""
+def exams(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
+    """Return the measure stages that a worker is given at once.
+
+    One; its share of the adapters that a task measures stacked; or all that vLLM measures.
+    """
     served = [stage for stage in todo if by_vllm(job, stage)]
-    return [[stage] for stage in todo if stage not in served] + ([served] if served else [])
+    stacked: dict[str, list[Stage]] = {}
+    for stage in todo:
+        if by_stack(job, stage):
+            stacked.setdefault(stage.component.name, []).append(stage)
+    alone = [[stage] for stage in todo if not by_vllm(job, stage) and not by_stack(job, stage)]
+    return [
+        *alone,
+        *(stages[n::workers] for stages in stacked.values() for n in range(min(workers, len(stages)))),
+        *([served] if served else []),
+    ]
+
+
+def by_stack(job: Job, stage: Stage) -> bool:
+    """Return whether a measure stage is of an adapter whose task says that they are stacked."""
+    asked = getattr(stage.component, "engine", "torch") == "stacked"
+    return asked and getattr(job.train, "kind", None) == "lora" and stage.parent not in job.baselines
 
 
 def by_vllm(job: Job, stage: Stage) -> bool:

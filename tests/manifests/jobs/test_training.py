@@ -95,7 +95,7 @@ def test_what_vllm_measures_goes_to_one_worker_and_the_first_run_is_measured_twi
         assert [stage.parent for stage in (first, again)] == ["near@0", "near@0/again"]
         assert sum(stage.parent.endswith("/again") for stage in measures) == 1
         assert first.key != again.key
-        apart, together = training.exams(job, measures)
+        apart, together = training.exams(job, measures, 2)
         assert [stage.parent for stage in apart] == ["copy"]
         assert {stage.parent for stage in together} == {*content, "near@0/again", "base"}
         once, twice = (training.request(job, store, one, "b", Path("stop")) for one in (first, again))
