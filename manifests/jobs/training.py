@@ -148,12 +148,12 @@ class Workers:
     ) -> None:
         """Call `each(stage, result)` in this process as results come; stop all when the user asked to.
 
-        `result` is what the worker returned or the exception it raised.
+        `result` is what the worker returned or the exception it raised; exceptions come after what came with them.
         """
         left = set(futures)
         while left:
             finished, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in sorted(finished, key=lambda f: futures[f].position):
+            for future in sorted(finished, key=lambda f: (_failed(f), futures[f].position)):
                 if not future.cancelled():
                     error = future.exception()
                     if isinstance(error, BrokenProcessPool):
@@ -197,6 +197,10 @@ class Workers:
             self.stop.touch()
             self._pool.shutdown(wait=True, cancel_futures=True)
         self.stop.unlink(missing_ok=True)
+
+
+def _failed(future: Future[Any]) -> bool:
+    return not future.cancelled() and future.exception() is not None
 
 
 @contextmanager

@@ -101,12 +101,12 @@ class Stack:
         finally:
             self._using = before
 
-    def room(self, positions: int) -> int:
-        """Return how many adapters a pass takes where each has so many positions.
+    def room(self, positions: int, bounds: Mapping[str, int] = POSITIONS) -> int:
+        """Return how many adapters a pass takes where each has so many positions; `bounds` are a pass's, by device.
 
         One where they are fewer than `BUCKET`: the base's products would be summed in another order.
         """
-        room = POSITIONS[self.device.partition(":")[0]] // positions
+        room = bounds[self.device.partition(":")[0]] // positions
         return room if room > 1 and positions >= BUCKET else 1
 
     def gradients(
@@ -130,7 +130,10 @@ class Stack:
         return losses
 
     def passes(
-        self, work: Mapping[int, Sequence[Part]], shape: Callable[[Part], tuple[int, ...]]
+        self,
+        work: Mapping[int, Sequence[Part]],
+        shape: Callable[[Part], tuple[int, ...]],
+        bounds: Mapping[str, int] = POSITIONS,
     ) -> Iterator[dict[int, Part]]:
         """Yield by slot the parts that are computed in one pass: of one shape, as many as there is room for.
 
@@ -141,7 +144,7 @@ class Stack:
             for slot in sorted(slot for slot, parts in work.items() if n < len(parts)):
                 shapes.setdefault(shape(work[slot][n]), []).append(slot)
             for each, slots in shapes.items():
-                count = self.room(math.prod(each))
+                count = self.room(math.prod(each), bounds)
                 for first in range(0, len(slots), count):
                     yield {slot: work[slot][n] for slot in slots[first : first + count]}
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from manifests.errors import Interrupted
 from trainers.bank.stack import Stack, Tail
 from trainers.evaluate import BUCKET, batches, greedy, logits_at
 from trainers.pack import Batch, Item, collate
 from trainers.render import Rendered
+
+CACHED: Final = {"cpu": 1 << 14, "cuda": 1 << 17}
+"""Positions of which a pass holds keys and values at most, unless one adapter's answers have more.
+
+More than `stack.POSITIONS` on a CPU: a step computes one position of each row, and is faster with many rows.
+"""
 
 Ids = Sequence[int]
 Found = TypeVar("Found")
@@ -40,7 +46,7 @@ def score(
         ]
         for slot, rows in items.items()
     }
-    for group in _passes(stack, parts, lambda part: part[0].ids.shape, stopping):
+    for group in _passes(stack.passes(parts, lambda part: part[0].ids.shape), stopping):
         for slot, totals in _fitting(group, sums).items():
             for i, total in zip(group[slot][1][1], totals, strict=True):
                 found[slot][i] = total
@@ -74,20 +80,15 @@ def generate(
 
     found: dict[int, list[list[int]]] = {slot: [[] for _ in rows] for slot, (rows, _) in work.items()}
     parts = {slot: list(batches(rows, context)) for slot, (rows, _) in work.items()}
-    for group in _passes(stack, parts, shape, stopping):
+    for group in _passes(stack.passes(parts, shape, CACHED), stopping):
         for slot, ids in _fitting(group, answers).items():
             for i, answer in zip(group[slot][1], ids, strict=True):
                 found[slot][i] = answer
     return found
 
 
-def _passes(
-    stack: Stack,
-    parts: Mapping[int, Sequence[Part]],
-    shape: Callable[[Part], tuple[int, ...]],
-    stopping: Callable[[], bool],
-) -> Iterator[dict[int, Part]]:
-    for group in stack.passes(parts, shape):
+def _passes(groups: Iterator[dict[int, Part]], stopping: Callable[[], bool]) -> Iterator[dict[int, Part]]:
+    for group in groups:
         if stopping():
             raise Interrupted("stopped while measuring")
         yield group

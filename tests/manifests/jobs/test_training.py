@@ -117,13 +117,13 @@ def completed(value=None, error=None):
     return future
 
 
-def test_results_and_errors_are_handed_over_in_the_order_of_the_stages(tmp_path):
+def test_results_are_handed_over_in_the_order_of_the_stages_and_errors_after_them(tmp_path):
     seen = []
     with training.workers(1, tmp_path) as pool:
         futures = {completed(i): stage(i) for i in (2, 0)}
         futures[completed(error=UserError("no"))] = stage(1)
         pool.gather(futures, CONTEXT, lambda s, result: seen.append((s.position, str(result))))
-    assert seen == [(0, "0"), (1, "no"), (2, "2")]
+    assert seen == [(0, "0"), (2, "2"), (1, "no")]
 
 
 def test_a_stop_cancels_what_waits_and_tells_the_workers(tmp_path):

@@ -77,7 +77,7 @@ def assert_alike(mine, theirs):
 
 @pytest.mark.parametrize("room", [1, 2, 3])
 def test_each_adapter_answers_as_it_does_alone(folders, prompts, pairs, monkeypatch, room):
-    monkeypatch.setattr(Stack, "room", lambda stack, positions: room)
+    monkeypatch.setattr(Stack, "room", lambda stack, *positions: room)
     found = examined(folders, both(prompts, pairs))
     for mine, folder in zip(found, folders, strict=True):
         assert_alike(mine, alone(folder, prompts, pairs))
@@ -93,7 +93,7 @@ def test_no_value_depends_on_which_adapters_are_beside_it_or_on_the_room(
     made = trained(rows, base, tmp_path, *[dataclasses.replace(LORA, steps=n, rank=rank) for n in (20, 4, 9)])
     exam = both(prompts, pairs)
     lone = [examined([folder], exam)[0] for folder in made]
-    monkeypatch.setattr(Stack, "room", lambda stack, positions: 8)
+    monkeypatch.setattr(Stack, "room", lambda stack, *positions: 8)
     assert examined(made, exam) == lone
     assert examined(made[::-1], exam) == lone[::-1]
     assert examined([made[1], made[1], made[0]], exam) == [lone[1], lone[1], lone[0]]
@@ -114,7 +114,7 @@ def test_no_value_depends_on_the_other_rows_of_a_call(folders, prompts, pairs):
 def test_what_all_ask_is_computed_in_one_pass_and_an_adapter_whose_answers_have_ended_leaves_it(
     folders, prompts, monkeypatch
 ):
-    monkeypatch.setattr(Stack, "room", lambda stack, positions: 8)
+    monkeypatch.setattr(Stack, "room", lambda stack, *positions: 8)
     passes, sizes = [], []
     using = Stack.using
     monkeypatch.setattr(Stack, "using", lambda stack, slots: sizes.append(len(slots)) or using(stack, slots))
@@ -226,7 +226,7 @@ def test_a_call_that_leaves_no_room_is_refused_as_by_a_model(folders):
 
 
 def test_a_stop_between_passes_interrupts_every_exam(folders, prompts, monkeypatch):
-    monkeypatch.setattr(Stack, "room", lambda stack, positions: 1)
+    monkeypatch.setattr(Stack, "room", lambda stack, *positions: 1)
     asked = []
 
     def stopping():
@@ -241,7 +241,7 @@ def test_a_stop_between_passes_interrupts_every_exam(folders, prompts, monkeypat
 def test_where_memory_is_short_a_pass_is_halved_and_one_adapter_that_has_too_little_fails(
     folders, prompts, monkeypatch
 ):
-    monkeypatch.setattr(Stack, "room", lambda stack, positions: 8)
+    monkeypatch.setattr(Stack, "room", lambda stack, *positions: 8)
     expected = examined(folders, lambda number, model: model.generate(prompts[:3], 6))
     greedy, most, tried = verbs.greedy, [1], []
 
