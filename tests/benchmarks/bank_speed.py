@@ -96,10 +96,7 @@ def measured(name: str, base: Path, rows: list[Row], options: argparse.Namespace
     }
     for verb, exam in verbs.items():
         examined(folders[:1], exam)
-        ways = {
-            "alone": lambda exam=exam: one_by_one(folders, exam),
-            "stacked": lambda exam=exam: examined(folders, exam),
-        }
+        ways = {"alone": one_by_one, "stacked": examined}
         for _ in range(options.rounds):
             spent, found = {}, {}
             for way, work in ways.items():

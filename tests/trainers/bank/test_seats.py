@@ -130,6 +130,18 @@ def test_what_all_ask_is_computed_in_one_pass_and_an_adapter_whose_answers_have_
     assert found == [Model.load(folder).generate(short, 60) for folder in folders]
 
 
+def test_each_adapter_s_answers_end_at_its_own_stops(folders, prompts):
+    def exam(number, model):
+        whole = model.generate(prompts[:1], MOST)[0]
+        ends = frozenset(model.renderer.tokenizer(whole, add_special_tokens=False)["input_ids"][2:3])
+        return whole, dataclasses.replace(model, stops=ends if number else model.stops).generate(prompts[:1], MOST)[0]
+
+    found = examined([folders[0], folders[0]], exam)
+    assert found[0][0] == found[0][1] == found[1][0]
+    assert found[1][1] != found[1][0]
+    assert found[1][0].startswith(found[1][1])
+
+
 def test_exams_that_ask_different_things_are_answered_all_the_same(folders, prompts, pairs):
     def exam(number, model):
         if number == 0:
