@@ -6,7 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -93,8 +93,8 @@ class Model:
         tokenizer = self.renderer.tokenizer
         answers = [""] * len(rows)
         with torch.inference_mode():
-            for width, batch in _batches(rows, self.context):
-                found = self._greedy([rows[i] for i in batch], width, max_new_tokens)
+            for width, batch in batches(rows, self.context):
+                [found] = greedy(self.model, [[rows[i] for i in batch]], width, max_new_tokens, [self.stops])
                 for i, ids in zip(batch, found, strict=True):
                     answers[i] = tokenizer.decode(ids, skip_special_tokens=True)
         return answers
@@ -112,7 +112,7 @@ class Model:
         numbers = list(rows)
         found: list[Loglik | None] = [None] * len(rendered)
         with torch.inference_mode():
-            for width, batch in _batches([rows[n].ids for n in numbers], self.context):
+            for width, batch in batches([rows[n].ids for n in numbers], self.context):
                 sums = self._score([(rows[numbers[i]].ids, rows[numbers[i]].start) for i in batch], width)
                 for i, total in zip(batch, sums, strict=True):
                     n = numbers[i]
@@ -126,40 +126,6 @@ class Model:
             import torch
 
             torch.cuda.empty_cache()
-
-    def _greedy(self, rows: list[tuple[int, ...]], width: int, max_new_tokens: int) -> list[list[int]]:
-        """Return the generated ids of each row; the batch is filled up to a multiple of `BUCKET` rows."""
-        import torch
-
-        height = -(-len(rows) // BUCKET) * BUCKET
-        filled = rows + [rows[0][-1:]] * (height - len(rows))
-        ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in filled], device=self.device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in filled], device=self.device)
-        stops = torch.tensor(sorted(self.stops), device=self.device)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        done = torch.zeros(height, dtype=torch.bool, device=self.device)
-        done[len(rows) :] = True
-        cache, new = None, []
-        for _ in range(max_new_tokens):
-            out = self.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            cache, ids = out.past_key_values, out.logits[:, -1:].float().argmax(-1)
-            new.append(ids[:, 0])
-            done |= torch.isin(ids[:, 0], stops)
-            if bool(done.all()):
-                break
-            mask = torch.cat([mask, mask.new_ones(height, 1)], dim=1)
-            positions = positions[:, -1:] + 1
-        return [self._before_stop(found) for found in torch.stack(new, 1)[: len(rows)].tolist()]
-
-    def _before_stop(self, ids: list[int]) -> list[int]:
-        return next((ids[:n] for n, i in enumerate(ids) if i in self.stops), ids)
 
     def _score(self, rows: list[tuple[tuple[int, ...], int]], width: int) -> list[float]:
         """Return the summed log-likelihood of each row's ids from its start on."""
@@ -184,6 +150,63 @@ class Model:
         chosen = logits.float().log_softmax(-1).gather(1, torch.tensor(wanted, device=self.device)[:, None])
         sums = torch.zeros(len(rows), dtype=torch.float64)
         return [float(total) for total in sums.index_add_(0, torch.tensor(owner), chosen[:, 0].double().cpu())]
+
+
+def greedy(
+    model: Any,  # noqa: ANN401 - a model
+    parts: Sequence[Sequence[Sequence[int]]],
+    width: int,
+    max_new_tokens: int,
+    stops: Sequence[frozenset[int]],
+    using: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> list[list[list[int]]]:
+    """Return the ids that follow each row of each part, without the one of the part's `stops` that ended them.
+
+    The rows of a batch are those of the first part, then those of the second; all parts are filled up to one multiple
+    of `BUCKET` rows. A part whose rows have all ended leaves the batch; `using` is given the numbers of those in it.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    height = -(-max(map(len, parts)) // BUCKET) * BUCKET
+    filled = [row for rows in parts for row in (*rows, *[rows[0][-1:]] * (height - len(rows)))]
+    ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in filled], device=device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in filled], device=device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    ends = [torch.tensor(sorted(one), device=device) for one in stops]
+    done = [torch.arange(height, device=device) >= len(rows) for rows in parts]
+    found: list[list[Any]] = [[] for _ in parts]
+    going, cache = list(range(len(parts))), None
+    for _ in range(max_new_tokens):
+        with using(going):
+            out = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        cache, ids = out.past_key_values, out.logits[:, -1:].float().argmax(-1)
+        for part, new in zip(going, ids.view(len(going), height), strict=True):
+            found[part].append(new)
+            done[part] |= torch.isin(new, ends[part])
+        over = torch.stack([done[part].all() for part in going])
+        if bool(over.all()):
+            break
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        positions = positions[:, -1:] + 1
+        if bool(over.any()):
+            left = (~over).repeat_interleave(height).nonzero()[:, 0]
+            cache.reorder_cache(left)
+            ids, mask, positions = ids[left], mask[left], positions[left]
+            going = [part for part, gone in zip(going, over.tolist(), strict=True) if not gone]
+    answers = (torch.stack(new, 1)[: len(rows)].tolist() for rows, new in zip(parts, found, strict=True))
+    return [[_before(ids, ends) for ids in part] for part, ends in zip(answers, stops, strict=True)]
+
+
+def _before(ids: list[int], stops: frozenset[int]) -> list[int]:
+    return next((ids[:n] for n, i in enumerate(ids) if i in stops), ids)
 
 
 def logits_at(model: Any, inputs: dict[str, Any], where: Any) -> Any:  # noqa: ANN401 - tensors
@@ -304,7 +327,7 @@ def check_adapter(adapter: Path) -> None:
         )
 
 
-def _batches(rows: Sequence[Sequence[int]], context: int) -> Iterator[tuple[int, list[int]]]:
+def batches(rows: Sequence[Sequence[int]], context: int) -> Iterator[tuple[int, list[int]]]:
     """Yield (padded length, row indexes): rows of one padded length, `POSITIONS` positions at most."""
     widths: dict[int, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):

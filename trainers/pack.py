@@ -131,9 +131,9 @@ def finite(items: Sequence[Item], order: Sequence[int], capacity: int, height: i
     return steps
 
 
-def collate(items: Sequence[Item], bins: Sequence[Sequence[int]]) -> Batch:
-    """Return the bins as arrays, as wide as the fullest bin; no row's loss reaches over its own border."""
-    width = max(sum(len(items[i].rendered.ids) for i in places) for places in bins)
+def collate(items: Sequence[Item], bins: Sequence[Sequence[int]], width: int = 0) -> Batch:
+    """Return the bins as arrays, as wide as the fullest bin or `width`; no row's loss reaches over its own border."""
+    width = max(width, *(sum(len(items[i].rendered.ids) for i in places) for places in bins))
     ids, positions, segments = (np.zeros((len(bins), width), dtype=np.int64) for _ in range(3))
     where: list[int] = []
     targets: list[int] = []

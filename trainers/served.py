@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from manifests import engine, pickled, serving
 from manifests.errors import UserError, missing_extra
@@ -56,16 +56,25 @@ class Weights:
         return Renderer(laid_out(load_tokenizer(self.adapter or self.base), self.template))
 
 
+class Answering(Protocol):
+    """Answers the calls of many models: an engine, or a table of `bank.seats`."""
+
+    def ask(self, verb: str, model: Any, /, *arguments: Any) -> Any:  # noqa: ANN401 - a verb's plain values
+        """Return what `verb`, generate or score, gives for `model`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Served:
-    """A model that an engine serves, with the verbs of `evaluate.Model`.
+    """A model that something else answers for, with the verbs of `evaluate.Model`.
 
     vLLM computes a row beside others in batches of its own choice, and so not to the last bit alike twice: a difference
     between two runs means something beyond what a repeated measurement of one differs by.
     """
 
-    server: Server
-    adapter: Path | None
+    server: Answering
+    adapter: Any
+    """What the server knows the model by: an adapter's folder or its slot, or None for the base."""
     renderer: Renderer
     context: int
     stops: frozenset[int]
@@ -91,7 +100,7 @@ class Served:
         return found
 
     def close(self) -> None:
-        """Nothing of its own is held: the engine serves the other runs."""
+        """Nothing of its own is held: the server has other runs."""
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,32 @@ def measure_served(requests: Sequence[Request]) -> list[list[tuple[str, Measured
     return [found[number] for number in range(len(requests))]
 
 
+def measure_stacked(requests: Sequence[Request]) -> list[list[tuple[str, Measured]] | BaseException]:
+    """Measure the adapters of `requests`, those of one base and shape in one pass over it.
+
+    Return for each in order what `measure` returns or raises. Its values do not depend on the others.
+    """
+    start()
+    from trainers.bank.seats import examined
+    from trainers.loop import threads
+
+    found: dict[int, list[tuple[str, Measured]] | BaseException] = {}
+    for number, request in enumerate(requests):
+        try:
+            _check(request.out)
+        except UserError as error:
+            found[number] = error
+    sound = [request for number, request in enumerate(requests) if number not in found]
+
+    def exam(number: int, model: Any) -> list[tuple[str, Measured]]:  # noqa: ANN401 - acts as an evaluate.Model
+        """Measure one run."""
+        return _measured(sound[number], _tasks(sound[number]), model)
+
+    with threads(requests[0].threads):
+        results = iter(examined([request.out for request in sound], exam, _stopper(requests[0])))
+    return [found[number] if number in found else next(results) for number in range(len(requests))]
+
+
 def _check(folder: Path) -> None:
     """Raise UserError when a run's files are not as they were written."""
     check(folder, f"remove {folder} and run the job again: the run is made anew")

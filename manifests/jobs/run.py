@@ -241,7 +241,7 @@ class _Runner:
         )
 
     def _measure(self, todo: Sequence[Stage]) -> None:
-        from trainers.worker import measure, measure_served
+        from trainers.worker import measure, measure_served, measure_stacked
 
         done = {run for (run,) in self.store.query("SELECT run FROM store.runs WHERE status = 'done'").iter_rows()}
         base = training.base_path(self.job, self.planned, self.job.manifest)
@@ -251,10 +251,13 @@ class _Runner:
             asked = [training.request(self.job, self.store, stage, base, self.pool.stop) for stage in stages]
             if training.by_vllm(self.job, stages[0]):
                 return self.pool.share(measure_served, asked)
+            if training.by_stack(self.job, stages[0]):
+                return self.pool.share(measure_stacked, asked)
             return [self.pool.submit(measure, one) for one in asked]
 
+        ready = [s for s in todo if s.parent.removesuffix(AGAIN) in {*done, *self.job.baselines}]
         self._together(
-            training.exams(self.job, [s for s in todo if s.parent.removesuffix(AGAIN) in {*done, *self.job.baselines}]),
+            training.exams(self.job, ready, self.workers),
             start,
             lambda stage, measured, note: training.result_tables(stage, measured),
         )

@@ -148,12 +148,12 @@ class Workers:
     ) -> None:
         """Call `each(stage, result)` in this process as results come; stop all when the user asked to.
 
-        `result` is what the worker returned or the exception it raised.
+        `result` is what the worker returned or the exception it raised; exceptions come after what came with them.
         """
         left = set(futures)
         while left:
             finished, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in sorted(finished, key=lambda f: futures[f].position):
+            for future in sorted(finished, key=lambda f: (_failed(f), futures[f].position)):
                 if not future.cancelled():
                     error = future.exception()
                     if isinstance(error, BrokenProcessPool):
@@ -199,6 +199,10 @@ class Workers:
         self.stop.unlink(missing_ok=True)
 
 
+def _failed(future: Future[Any]) -> bool:
+    return not future.cancelled() and future.exception() is not None
+
+
 @contextmanager
 def workers(count: int, root: Path) -> Iterator[Workers]:
     """Give worker processes for the manifest folder `root`, ended on leaving."""
@@ -216,10 +220,28 @@ def banks(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
     return [list(todo[first::workers]) for first in range(min(workers, len(todo)))]
 
 
-def exams(job: Job, todo: Sequence[Stage]) -> list[list[Stage]]:
-    """Return the measure stages that a worker is given at once: one, or all that vLLM measures."""
+def exams(job: Job, todo: Sequence[Stage], workers: int) -> list[list[Stage]]:
+    """Return the measure stages that a worker is given at once.
+
+    One; its share of the adapters that a task measures stacked; or all that vLLM measures.
+    """
     served = [stage for stage in todo if by_vllm(job, stage)]
-    return [[stage] for stage in todo if stage not in served] + ([served] if served else [])
+    stacked: dict[str, list[Stage]] = {}
+    for stage in todo:
+        if by_stack(job, stage):
+            stacked.setdefault(stage.component.name, []).append(stage)
+    alone = [[stage] for stage in todo if not by_vllm(job, stage) and not by_stack(job, stage)]
+    return [
+        *alone,
+        *(stages[n::workers] for stages in stacked.values() for n in range(min(workers, len(stages)))),
+        *([served] if served else []),
+    ]
+
+
+def by_stack(job: Job, stage: Stage) -> bool:
+    """Return whether a measure stage is of an adapter whose task says that they are stacked."""
+    asked = getattr(stage.component, "engine", "torch") == "stacked"
+    return asked and getattr(job.train, "kind", None) == "lora" and stage.parent not in job.baselines
 
 
 def by_vllm(job: Job, stage: Stage) -> bool:

@@ -22,7 +22,7 @@ from manifests.jobs.spec import load_job
 from tests.benchmarks import gates
 from tests.manifests.jobs import small_job
 from trainers import evaluate
-from trainers.bank import likelihood
+from trainers.bank import seats
 
 NAMED = {
     "manifests/component.py": "a table of this code, or an entry point of an installed package",
@@ -105,7 +105,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "an encoder": lambda folder: encoder.sentence_model(str(folder)),
     "a model that scores": lambda folder: CausalLM.load(str(folder)),
     "an adapter that was trained": lambda folder: evaluate._adapted(folder, "cpu"),
-    "adapters that are compared": likelihood._shape,
+    "adapters that are compared": seats.shape_of,
 }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ ADAPTER: Final = "default"
 POSITIONS: Final = {"cpu": 2048, "cuda": 1 << 17}
 """Positions of one pass at most, unless one adapter's step has more: on a CPU as many as its caches hold."""
 
+Part = TypeVar("Part")
+
 _ONE: Final = np.zeros((1, 1), dtype=np.int64)
 
 
@@ -33,8 +36,11 @@ class Stack:
     a model of its own, and so, in float32 on a CPU, bit for bit the same.
     """
 
-    def __init__(self, model: Any, slots: int) -> None:  # noqa: ANN401 - a PEFT model
-        """Take over `model`, which `stackable` accepts; its own adapter is only a place to put one and to take one."""
+    def __init__(self, model: Any, slots: int, *, learning: bool = True) -> None:  # noqa: ANN401 - a PEFT model
+        """Take over `model`, which `stackable` accepts; its own adapter is only a place to put one and to take one.
+
+        Without `learning` there is no memory for gradients.
+        """
         import torch
 
         from trainers.bank.product import Pair
@@ -46,10 +52,10 @@ class Stack:
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._values, self._grads = (
             {
-                name: torch.zeros(slots, *value.shape, dtype=value.dtype, device=value.device)
+                name: torch.zeros(count, *value.shape, dtype=value.dtype, device=value.device)
                 for name, value in trained.items()
             }
-            for _ in range(2)
+            for count in (slots, slots if learning else 0)
         )
         self._anchor = torch.zeros((), device=self.device, requires_grad=True)
         self._using = torch.arange(slots, device=self.device)
@@ -95,12 +101,12 @@ class Stack:
         finally:
             self._using = before
 
-    def room(self, positions: int) -> int:
-        """Return how many adapters a pass takes where each has so many positions.
+    def room(self, positions: int, bounds: Mapping[str, int] = POSITIONS) -> int:
+        """Return how many adapters a pass takes where each has so many positions; `bounds` are a pass's, by device.
 
         One where they are fewer than `BUCKET`: the base's products would be summed in another order.
         """
-        room = POSITIONS[self.device.partition(":")[0]] // positions
+        room = bounds[self.device.partition(":")[0]] // positions
         return room if room > 1 and positions >= BUCKET else 1
 
     def gradients(
@@ -115,24 +121,32 @@ class Stack:
             grad.zero_()
         shares = {slot: 1.0 / sum(float(batch.weights.sum()) for batch in parts) for slot, parts in work.items()}
         losses = dict.fromkeys(work, 0.0)
-        for part in range(max(len(parts) for parts in work.values())):
-            for group in self._groups({slot: parts[part] for slot, parts in work.items() if part < len(parts)}):
-                for slot, loss in self._pass(group, shares).items():
-                    losses[slot] += loss
+        for group in self.passes(work, lambda batch: batch.ids.shape):
+            for slot, loss in self._pass(group, shares).items():
+                losses[slot] += loss
         for slot in work:
             for name, value in parameters[slot].items():
                 value.grad = self._grads[name][slot]
         return losses
 
-    def _groups(self, batches: Mapping[int, Batch]) -> Iterator[dict[int, Batch]]:
-        """Yield the batches that are computed in one pass: of one shape, within `POSITIONS`."""
-        shapes: dict[tuple[int, ...], list[int]] = {}
-        for slot in sorted(batches):
-            shapes.setdefault(batches[slot].ids.shape, []).append(slot)
-        for shape, slots in shapes.items():
-            count = self.room(shape[0] * shape[1])
-            for first in range(0, len(slots), count):
-                yield {slot: batches[slot] for slot in slots[first : first + count]}
+    def passes(
+        self,
+        work: Mapping[int, Sequence[Part]],
+        shape: Callable[[Part], tuple[int, ...]],
+        bounds: Mapping[str, int] = POSITIONS,
+    ) -> Iterator[dict[int, Part]]:
+        """Yield by slot the parts that are computed in one pass: of one shape, as many as there is room for.
+
+        The n-th part of each slot may be computed with the n-th of another. `shape` gives (rows, positions of a row).
+        """
+        for n in range(max((len(parts) for parts in work.values()), default=0)):
+            shapes: dict[tuple[int, ...], list[int]] = {}
+            for slot in sorted(slot for slot, parts in work.items() if n < len(parts)):
+                shapes.setdefault(shape(work[slot][n]), []).append(slot)
+            for each, slots in shapes.items():
+                count = self.room(math.prod(each), bounds)
+                for first in range(0, len(slots), count):
+                    yield {slot: work[slot][n] for slot in slots[first : first + count]}
 
     def _pass(self, group: Mapping[int, Batch], shares: Mapping[int, float]) -> dict[int, float]:
         """Add the gradients of the group's batches and return their shares of their steps' losses.

@@ -23,11 +23,12 @@ class Asked:
     ] = None
     limit: Annotated[Annotated[int, Field(gt=0)] | None, Field(description="Most examples; none means all.")] = None
     engine: Annotated[
-        Literal["torch", "vllm"],
+        Literal["torch", "stacked", "vllm"],
         Field(
             description=(
-                "What the models answer with: torch, alike to the bit each time on a CPU, or vllm, all runs of the job "
-                "on one engine; then the first run is measured twice, as RUN/again, and compared with itself."
+                "What the models answer with: torch, alike to the bit each time on a CPU; stacked, likewise, many "
+                "adapters in one pass over their base (other models as by torch); or vllm, all runs of the job on one "
+                "engine; then the first run is measured twice, as RUN/again, and compared with itself."
             )
         ),
     ] = "torch"

@@ -95,7 +95,7 @@ def test_what_vllm_measures_goes_to_one_worker_and_the_first_run_is_measured_twi
         assert [stage.parent for stage in (first, again)] == ["near@0", "near@0/again"]
         assert sum(stage.parent.endswith("/again") for stage in measures) == 1
         assert first.key != again.key
-        apart, together = training.exams(job, measures)
+        apart, together = training.exams(job, measures, 2)
         assert [stage.parent for stage in apart] == ["copy"]
         assert {stage.parent for stage in together} == {*content, "near@0/again", "base"}
         once, twice = (training.request(job, store, one, "b", Path("stop")) for one in (first, again))
@@ -117,13 +117,13 @@ def completed(value=None, error=None):
     return future
 
 
-def test_results_and_errors_are_handed_over_in_the_order_of_the_stages(tmp_path):
+def test_results_are_handed_over_in_the_order_of_the_stages_and_errors_after_them(tmp_path):
     seen = []
     with training.workers(1, tmp_path) as pool:
         futures = {completed(i): stage(i) for i in (2, 0)}
         futures[completed(error=UserError("no"))] = stage(1)
         pool.gather(futures, CONTEXT, lambda s, result: seen.append((s.position, str(result))))
-    assert seen == [(0, "0"), (1, "no"), (2, "2")]
+    assert seen == [(0, "0"), (2, "2"), (1, "no")]
 
 
 def test_a_stop_cancels_what_waits_and_tells_the_workers(tmp_path):
