@@ -126,7 +126,7 @@ def _gathered(shares: Sequence[Share]) -> dict[int, Answer]:
 
 @contextmanager
 def _started(work: Work, processes: int, folder: Path) -> Iterator[list[Share]]:
-    """Give the processes, which meet over a file in `folder`; ended on leaving, or with this process however it ends."""
+    """Give the processes, which meet over a file in `folder`; they end on leaving, or with this process."""
     spawn = multiprocessing.get_context("spawn")
     shares: list[Share] = []
     try:
