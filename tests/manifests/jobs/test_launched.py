@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.manifests.jobs import small_job
 from tests.manifests.jobs.small_job import ask, edit, ids, manifest, orphans, start, until
 from trainers import launch
@@ -29,16 +31,18 @@ def trains(path):
 
 
 def test_a_run_of_two_processes_goes_on_after_a_kill_and_a_stop_to_the_weights_of_one(here, tmp_path):
-    one = job(tmp_path / "one", "  accumulate: 2\n")
-    assert small_job.go(one).exit_code == 0
-    path, log = job(tmp_path / "two", "  processes: 2\n"), tmp_path / "log"
+    path, log = job(tmp_path, "  accumulate: 2\n"), tmp_path / "log"
+    assert small_job.go(path).exit_code == 0
+    one, made = ids(path), small_job.finished(path)
+    edit(path, ("accumulate: 2", "processes: 2"))
     process = start(path, log=log)
-    assert until(trains(path), process), log.read_text("utf-8")
+    assert until(trains(path), process, 200), log.read_text("utf-8")
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert orphans(process.pid) == []
+    (manifest(path) / "runs" / "plain@0" / "progress").unlink()  # what the killed one showed
     process = start(path, log=log)
-    assert until(lambda: any((manifest(path) / "runs").glob("*/progress")), process), log.read_text("utf-8")
+    assert until(lambda: any((manifest(path) / "runs").glob("*/progress")), process, 200), log.read_text("utf-8")
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(120) == 130, log.read_text("utf-8")
     assert "Traceback" not in log.read_text("utf-8")
@@ -46,11 +50,13 @@ def test_a_run_of_two_processes_goes_on_after_a_kill_and_a_stop_to_the_weights_o
     assert trains(path)()
     process = start(path, log=log)
     assert process.wait(120) == 0, log.read_text("utf-8")
-    assert ids(path) == ids(one)
+    assert ids(path) == one
+    assert small_job.finished(path)["train:plain@0"] > made["train:plain@0"]  # it was made anew
     assert ask(path, "SELECT status, steps FROM runs").rows() == [("done", 300)]
     assert small_job.broken(path) == []
 
 
+@pytest.mark.long
 def test_a_process_of_a_run_that_dies_fails_the_run_which_the_same_command_goes_on_with(here, tmp_path, monkeypatch):
     path = job(tmp_path, "  processes: 2\n")
     gathered = launch._gathered
