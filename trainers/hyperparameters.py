@@ -108,11 +108,22 @@ class Hyperparameters:
         bool,
         Field(
             description=(
-                "In several processes (torchrun) each holds a part of weights, gradients and optimizer "
+                "Of several `processes` each holds a part of weights, gradients and optimizer "
                 "state (FSDP2): less memory, the same weights up to rounding."
             )
         ),
     ] = False
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            description=(
+                "Processes that share each step of a run, on GPUs one for each: with --workers W, W times as many "
+                "work at once. They compute a step in `accumulate` parts each: two give the weights of one with twice "
+                "the parts bit for bit in float32 on a CPU without dropout, more the same up to rounding."
+            ),
+        ),
+    ] = 1
     attention: Annotated[
         Literal["sdpa", "flex"],
         Field(

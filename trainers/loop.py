@@ -170,6 +170,7 @@ class _Loop:
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.held.named.values(), settings.clip)))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.held.keep(done)
+            self.around.group.wait()
             raise _diverged(step, loss, settings.lr)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -192,21 +193,22 @@ class _Loop:
         """Return (loss, tokens) of a step, its gradients added over all processes."""
         import torch
 
-        group = self.around.group
+        group, split_up = self.around.group, any(is_sharded(value) for value in self.held.named.values())
         seed = seed64(self.seed, f"step-{done.step}" + (f"-{group.rank}" if group.rank else "")) >> 1
         while True:
             parts = done.parts or self.settings.accumulate
             torch.manual_seed(seed)
+            again = 0
             try:
                 loss, tokens = gradients(self.model, self.items, bins, parts, group)
             except (RuntimeError, MemoryError) as error:
-                done.parts = memory.halved(error, len(bins), parts, group.size, done.halved)
-            else:
+                again = memory.halved(error, len(bins), parts, group.size, done.halved)
+            if not (again if split_up else group.any(again > 0)):
                 break
-            done.halved = done.step + 1  # outside of the handler, whose traceback holds the tensors
+            done.parts, done.halved = 2 * parts, done.step + 1  # outside of the handler, whose traceback holds tensors
             self.held.optimizer.zero_grad(set_to_none=True)
             memory.free()
-        if not any(is_sharded(value) for value in self.held.named.values()):
+        if not split_up:
             group.reduce(self.held.named.values())
         return group.total([loss])[0], tokens
 

@@ -14,6 +14,7 @@ from manifests.component import Context
 from manifests.errors import Interrupted
 from manifests.names import digest
 from trainers.saved import Progress
+from trainers.sharded import split_like
 from trainers.state import CHECKPOINT, Checkpoint
 
 NEXT: Final = "checkpoint.next"
@@ -110,5 +111,5 @@ def _restored(checkpoint: Checkpoint, model: Any) -> Progress:  # noqa: ANN401 -
         for label, tensor in tensors.items():
             part, _, name = label.partition(":")
             if part == "best":
-                named[name].copy_(tensor)
+                named[name].copy_(split_like(tensor, named[name]))
     return replace(Progress.of(facts), planned=facts["step"])

@@ -1,11 +1,11 @@
-"""Data-parallel training: one run in several processes that `torchrun` starts."""
+"""Data-parallel training: one run in several processes, which `trainers.launch` or `torchrun` starts."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,14 +95,27 @@ def joined() -> Iterator[Group]:
                 value=os.environ["WORLD_SIZE"],
                 remedy="start the program by torchrun, or unset WORLD_SIZE",
             )
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
+    with meet() if mine else nullcontext():
         yield Group(torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+
+@contextmanager
+def meet(**where: Any) -> Iterator[None]:  # noqa: ANN401 - what torch takes
+    """Be one of the processes of a run for a while, by gloo on CPUs and NCCL on GPUs, on the GPU of `LOCAL_RANK`.
+
+    `where` is what `torch.distributed.init_process_group` needs to know beside the backend; without it, the
+    environment says it.
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    torch.distributed.init_process_group("nccl" if gpu else "gloo", **where)
+    try:
+        yield
     finally:
-        if mine:
-            torch.distributed.destroy_process_group()
+        torch.distributed.destroy_process_group()
 
 
 def _device() -> str:

@@ -43,8 +43,8 @@ def fit(job: Job, prepare: Callable[[], Any], save: Callable[[Any], None]) -> Fi
     """Make the run of `job`, or return it when `out` holds it already.
 
     `prepare` returns the model with what is to be trained requiring gradients; it draws from torch's generator, which
-    was seeded. `save` writes the trained model into `out`. Under `torchrun` the processes share the work and the first
-    one writes. Raise UserError when no row can be trained on.
+    was seeded. `save` writes the trained model into `out`. Several processes that have met share the work and the first
+    one writes. Raise UserError when no row can be trained on, or `processes` of the trainer are not there.
     """
     key = state.run_key(job.trainer, job.rows, job.base, job.seed)
     made = pause.key_of(job.context, key)
@@ -53,6 +53,7 @@ def fit(job: Job, prepare: Callable[[], Any], save: Callable[[Any], None]) -> Fi
         group.wait()
         if found is not None:
             return found[0]
+        check_processes(job.trainer, group)
         if group.first:
             pause.take_up(job.context, job.out)
         checkpoint = state.begin(job.out, key) if group.first else state.Checkpoint(job.out, key)
@@ -120,6 +121,17 @@ def _fit(
     state.finish(job.out, pause.key_of(job.context, checkpoint.key), fitted, facts_of(job) | made)
     pause.tidy(job.context)
     return fitted
+
+
+def check_processes(trainer: Any, group: Group) -> None:  # noqa: ANN401 - a component
+    """Raise UserError when a trainer names several processes and another number is here; one goes with any number."""
+    asked = getattr(trainer, "processes", 1)
+    if asked not in (1, group.size):
+        raise UserError(
+            f"this trainer's run is made in {asked} processes",
+            value=f"{group.size} here",
+            remedy=f"let a job make it, start the program by torchrun --nproc-per-node={asked}, or leave processes out",
+        )
 
 
 def check_rows(items: Sequence[Item], skipped: int, rows: Sequence[Row], watched: Sequence[Item] | None) -> None:

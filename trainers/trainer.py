@@ -85,12 +85,13 @@ class Example:
 class Fitted:
     """What a run did.
 
-    `content_id` is the hash of the weights it saved, `seconds` wall time, `peak_memory` bytes of the process (or of the
-    GPU), `tokens` the tokens trained on (padding excluded), `log` the (step, loss) pairs recorded. `skipped` counts the
-    rows that could not be trained on, `truncated` those whose prompt was shortened. `validation` holds the (step, loss)
-    pairs measured on held-out rows, `best` the step whose weights were saved, 0 where none were held out: the last.
-    `note` says what the user should know of the run. `cpu_seconds` is processor time, `parameters` counts those of base
-    and adapter; both are None where they are not known.
+    `content_id` is the hash of the weights it saved, `seconds` wall time, `peak_memory` bytes of the process (or of its
+    GPU; of several the first), `tokens` the tokens trained on (padding excluded), `log` the (step, loss) pairs
+    recorded. `skipped` counts the rows that could not be trained on, `truncated` those whose prompt was shortened.
+    `validation` holds the (step, loss) pairs measured on held-out rows, `best` the step whose weights were saved, 0
+    where none were held out: the last. `note` says what the user should know of the run. `cpu_seconds` is processor
+    time (of several processes the sum), `parameters` counts those of base and adapter; both are None where they are not
+    known.
     """
 
     path: Path

@@ -14,6 +14,8 @@ from manifests.component import Context, Table, spec_of
 from manifests.engine import start
 from manifests.errors import Interrupted, UserError
 from manifests.seal import check
+from trainers.hyperparameters import Hyperparameters
+from trainers.launch import launch
 from trainers.pause import Pausing
 from trainers.processes import forget
 from trainers.state import CHECKPOINT, read_header
@@ -56,23 +58,40 @@ def build(table: Table | type[Any], spec: Mapping[str, Any]) -> Any:  # noqa: AN
 
 
 def fit(request: Request) -> Fitted:
-    """Fit the run of `request` into its folder, or go on with it, or return it when it is finished."""
+    """Fit the run of `request` into its folder, or go on with it, or return it when it is finished.
+
+    In as many processes as its trainer's `processes` says, see `trainers.launch`.
+    """
     start()
     forget()
     if _stopper(request)():
         raise Interrupted(f"stopped before {request.run} was fitted")
-    trainer, context = build(TRAINERS, request.trainer), _context(request)
-    began, cpu = time.perf_counter(), time.process_time()
+    processes = _processes(request)
     try:
-        fitted: Fitted = trainer.fit(request.rows, request.base, request.seed, request.out, context, request.tags)
+        fitted = fit_share(request) if processes == 1 else launch(fit_share, request, processes)
     finally:
         (request.out / PROGRESS).unlink(missing_ok=True)
+    return dataclasses.replace(fitted, parameters=_parameters(request))
+
+
+def fit_share(request: Request, first: bool = True) -> Fitted:
+    """Fit the run of `request`, or this process's share of it where several have met; the `first` shows the progress.
+
+    `cpu_seconds` are this process's.
+    """
+    trainer, context = build(TRAINERS, request.trainer), _context(request)
+    if not first:
+        context = dataclasses.replace(context, progress=lambda step, steps: None)
+    began, cpu = time.perf_counter(), time.process_time()
+    fitted: Fitted = trainer.fit(request.rows, request.base, request.seed, request.out, context, request.tags)
     whole = time.perf_counter() - began >= fitted.seconds  # not so when it was resumed, or finished before
-    return dataclasses.replace(
-        fitted,
-        cpu_seconds=time.process_time() - cpu if whole else None,
-        parameters=_parameters(request),
-    )
+    return dataclasses.replace(fitted, cpu_seconds=time.process_time() - cpu if whole else None)
+
+
+def _processes(request: Request) -> int:
+    """Return how many processes make a run: what our trainers' field says, one for those of third parties."""
+    trainer = build(TRAINERS, request.trainer)
+    return trainer.processes if isinstance(trainer, Hyperparameters) else 1
 
 
 def parameters(base: Path, out: Path) -> int | None:

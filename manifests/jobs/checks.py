@@ -289,7 +289,7 @@ def _examples(part: Any, evals: Sequence[Any], path: Path_, problems: Problems) 
 
 
 def trains(job: Job, problems: Problems) -> None:
-    """Refuse validation on eval rows or on no source, and unknown loggers."""
+    """Refuse validation on eval rows or on no source, unknown loggers, and processes where a run has one."""
     from manifests.jobs.stages import held_out_source
     from trainers.trainer import LOGGERS
 
@@ -309,6 +309,20 @@ def trains(job: Job, problems: Problems) -> None:
     for i, kind in enumerate(getattr(job.train, "log_to", ())):
         if kind not in LOGGERS.kinds():
             problems.add("unknown logger", ("train", "log_to", i), kind, options=LOGGERS.kinds())
+    _processes(job, problems)
+
+
+def _processes(job: Job, problems: Problems) -> None:
+    """Refuse several processes for a run that is made in one: beside others, or by the hypernet trainer."""
+    raw = job.located.value.get("train")
+    given = raw if isinstance(raw, Mapping) else {}
+    if given.get("kind") == "hypernet" and "processes" in given:
+        remedy = "leave processes out, or use kind: lora or full"
+        problems.add("this trainer trains in one process", ("train", "processes"), given["processes"], remedy=remedy)
+    elif getattr(job.train, "processes", 1) > 1 and getattr(job.train, "together", 1) > 1:
+        remedy = "leave out together, or processes"
+        what = "runs that are trained together are trained in one process"
+        problems.add(what, ("train", "processes"), given.get("processes"), remedy=remedy)
 
 
 def _scorers(part: Any, job: Job, path: Path_, problems: Problems) -> None:  # noqa: ANN401 - a trainers.Task
