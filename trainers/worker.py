@@ -77,14 +77,15 @@ def fit(request: Request) -> Fitted:
 def fit_share(request: Request, first: bool = True) -> Fitted:
     """Fit the run of `request`, or this process's share of it where several have met; the `first` shows the progress.
 
-    `cpu_seconds` are this process's.
+    `cpu_seconds` are this process's, None for a run that it goes on with or finds finished.
     """
     trainer, context = build(TRAINERS, request.trainer), _context(request)
     if not first:
         context = dataclasses.replace(context, progress=lambda step, steps: None)
+    begun = (request.out / CHECKPOINT).exists() or request.after is not None
     began, cpu = time.perf_counter(), time.process_time()
     fitted: Fitted = trainer.fit(request.rows, request.base, request.seed, request.out, context, request.tags)
-    whole = time.perf_counter() - began >= fitted.seconds  # not so when it was resumed, or finished before
+    whole = not begun and time.perf_counter() - began >= fitted.seconds
     return dataclasses.replace(fitted, cpu_seconds=time.process_time() - cpu if whole else None)
 
 

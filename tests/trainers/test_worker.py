@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -113,8 +114,12 @@ def test_the_stop_file_ends_a_run_that_then_goes_on(request_of, tmp_path, monkey
         with pytest.raises(Interrupted, match=r"step [2-4] of 5"):
             worker.fit(request)
     stop.unlink()
-    fitted = worker.fit(request)
+    with monkeypatch.context() as patch:  # a start that is slower than the part before
+        clock = SimpleNamespace(**{**vars(time), "perf_counter": iter([0.0, 1e9]).__next__})
+        patch.setattr(worker, "time", clock)
+        fitted = worker.fit_share(request)
     assert fitted.steps == 5
+    assert fitted.cpu_seconds is None
     stop.touch()
     with pytest.raises(Interrupted, match="measuring run"):
         worker.measure(request)
