@@ -40,19 +40,25 @@ VALUES: Final[Schema] = {
 }
 
 
-def leaderboard(results: pl.DataFrame) -> pl.DataFrame:
+def leaderboard(
+    results: pl.DataFrame, ranges: Mapping[tuple[str, str], tuple[float, float]] | None = None
+) -> pl.DataFrame:
     """Return the mean of every blend, task and metric with its interval, columns `LEADERBOARD`, sorted.
 
     `results` has the columns `VALUES`, in any row order, and may have `CLUSTER`. Examples undefined for a seed are left
-    out for all seeds.
+    out for all seeds. An interval ends where the range of its (task, metric) does, as `ranges` gives it: a mean cannot
+    lie beyond, so it covers as often.
     """
+    bounds = ranges or {}
     rows: list[dict[str, Any]] = []
     for task, metric, tables, clusters in _tables(results):
         for blend, table in tables.items():
             found = estimate(spread_of(table, clusters))
+            least, most = bounds.get((task, metric), (-math.inf, math.inf))
+            ends = [None if end is None else min(max(end, least), most) for end in (found.low, found.high)]
             rows.append(
                 {"blend": blend, "task": task, "metric": metric, "mean": found.mean}
-                | {"ci_low": found.low, "ci_high": found.high}
+                | {"ci_low": ends[0], "ci_high": ends[1]}
                 | {"n_examples": found.n_examples, "n_seeds": found.n_seeds}
             )
     return frame(rows, LEADERBOARD).sort("task", "metric", "blend")

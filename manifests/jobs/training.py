@@ -372,7 +372,8 @@ def compare_tables(job: Job, store: Store) -> Tables:
     for name in again:
         run = name.removesuffix(AGAIN)
         tables.append(comparisons(twice.filter(pl.col("run").is_in([run, name])), [(run, name)]))
-    return {"leaderboard": leaderboard(results), "comparisons": pl.concat(tables)}
+    ranges = {(task.name, one.name): (one.low, one.high) for task in job.measure for one in task.metrics}
+    return {"leaderboard": leaderboard(results, ranges), "comparisons": pl.concat(tables)}
 
 
 def compared(

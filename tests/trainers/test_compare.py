@@ -283,6 +283,17 @@ def test_means_and_their_differences_agree():
         assert difference == pytest.approx(means[a] - means[b])
 
 
+def test_an_interval_ends_where_the_range_of_its_metric_does():
+    table = rows(study(examples=4, effect=3.0))
+    free = leaderboard(table)
+    task, metric = free.select("task", "metric").row(0)
+    low, high = float(free["ci_low"].median()), float(free["ci_high"].median())
+    bound = leaderboard(table, {(task, metric): (low, high), ("another", metric): (0.0, 0.0)})
+    assert bound["ci_low"].to_list() == free["ci_low"].clip(low, high).to_list() != free["ci_low"].to_list()
+    assert bound["ci_high"].to_list() == free["ci_high"].clip(low, high).to_list() != free["ci_high"].to_list()
+    assert bound.drop("ci_low", "ci_high").equals(free.drop("ci_low", "ci_high"))
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.randoms())
 def test_the_order_of_rows_does_not_matter(random):
