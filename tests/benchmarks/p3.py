@@ -8,8 +8,8 @@ target; `input` the rendered prompt, `outputs` its completion. `task` is the dat
 sorts datasets, `choices` the distinct completions of a template that has ten or fewer, for rank classification;
 `source` the prompt again. `part` is `meta-train`, `unseen-train` (rows of the held-out datasets, for their own adapters
 alone) or `unseen`. Datasets that share a name, an instruction or a run of 13 words of a prompt are held out together,
-in the order of a hash. A template has its first `--per-template` rows of each part. A row whose template is not found,
-or has no words of its own, is left out and counted.
+in the order of a hash. A template has its first `--per-template` rows of each part. A row whose template is not found
+or has no words of its own, or whose completion is empty, is left out and counted.
 """
 
 from __future__ import annotations
@@ -134,17 +134,19 @@ def held_out(groups: Iterable[list[str]], most: int) -> set[str]:
 
 def matched(prompts: pl.DataFrame, templates: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     """Return the rows that have an instruction, and how many rows were matched or left out for which reason."""
-    known = instructions(templates)
+    answer = pl.col("completion").str.strip_suffix(END).str.strip_chars()
+    prompts, known = prompts.with_columns(completion=answer), instructions(templates)
     found = [known.get((dataset, plain(name))) for dataset, name in prompts.select("dataset", "template").iter_rows()]
-    reasons = ("no such template" if text is None else "matched" if text else "no words of its own" for text in found)
-    return prompts.with_columns(pl.Series("system", found, pl.String)).filter(pl.col("system") != ""), Counter(reasons)
+    reasons = pl.when(pl.col("system").is_null()).then(pl.lit("no such template"))
+    reasons = reasons.when(pl.col("system") == "").then(pl.lit("no words of its own"))
+    reasons = reasons.when(pl.col("completion") == "").then(pl.lit("empty completion")).otherwise(pl.lit("matched"))
+    rows = prompts.with_columns(pl.Series("system", found, pl.String)).with_columns(reason=reasons)
+    return rows.filter(pl.col("reason") == "matched").drop("reason"), Counter(rows["reason"])
 
 
 def prepared(rows: pl.DataFrame, held: set[str], most: int) -> pl.DataFrame:
     """Return at most `most` rows of each template and part, ordered by dataset, template and number."""
-    answer = pl.col("completion").str.strip_suffix(END).str.strip_chars()
-    number = pl.col("row_id").str.extract(r"(\d+)$").cast(pl.Int64)
-    frame = rows.with_columns(completion=answer, idx=number).filter(pl.col("completion") != "")
+    frame = rows.with_columns(idx=pl.col("row_id").str.extract(r"(\d+)$").cast(pl.Int64))
     firsts = frame.group_by("dataset", "template").agg(pl.col("completion").unique().sort().alias("choices"))
     firsts = firsts.with_columns(pl.when(pl.col("choices").list.len().is_between(2, MOST_CHOICES)).then("choices"))
     part = pl.when(~pl.col("dataset").is_in(sorted(held))).then(pl.lit("meta-train"))

@@ -47,6 +47,7 @@ def rows():
         *of("news", "Options", [1, 2], lambda n: f"pick {n}"),
         *of("talk", "Pick", [59, 60], lambda n: f"pick {n}"),
         *of("talk", "Nowhere", [1], str),
+        *of("talk", "Pick", [7], lambda n: p3.END),
     )
 
 
@@ -70,7 +71,12 @@ def test_an_instruction_holds_no_jinja_and_no_word_of_its_rows(rows, templates):
 
 def test_rows_without_an_instruction_are_left_out_and_counted_by_reason(rows, templates):
     found, counts = p3.matched(rows, templates)
-    assert counts == {"matched": 21, "no such template": 1, "no words of its own": 1}
+    assert counts == {
+        "matched": 21,
+        "no such template": 1,
+        "no words of its own": 1,
+        "empty completion": 1,
+    }
     assert set(found["template"]) == {"Is_it_spam_", "Buy", "Set", "Options", "Pick"}
 
 
