@@ -58,6 +58,7 @@ def test_the_demo_and_the_examples_of_the_readme_are_there():
         "hallucination.yaml",
         "skills.yaml",
         "specialist-or-generalist.yaml",
+        "task-adapters-p3.yaml",
         "task-adapters.yaml",
         "two-by-two.yaml",
         "writing-assistance.yaml",
