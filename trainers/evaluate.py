@@ -74,10 +74,8 @@ class Model:
         model.eval()
         tokenizer = load_tokenizer(path)
         renderer = Renderer(tokenizer)
-        ends = model.generation_config.eos_token_id
-        stops = renderer.stops | frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
-        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 4096
-        return cls(model, renderer, device, int(limit), stops)
+        context, ends = limits(model.config, model.generation_config)
+        return cls(model, renderer, device, context, renderer.stops | ends)
 
     def generate(self, prompts: Sequence[Messages], max_new_tokens: int) -> list[str]:
         """Return the greedy answer to each prompt, at most `max_new_tokens` long, without its end of turn.
@@ -150,6 +148,13 @@ class Model:
         chosen = logits.float().log_softmax(-1).gather(1, torch.tensor(wanted, device=self.device)[:, None])
         sums = torch.zeros(len(rows), dtype=torch.float64)
         return [float(total) for total in sums.index_add_(0, torch.tensor(owner), chosen[:, 0].double().cpu())]
+
+
+def limits(config: Any, generation: Any) -> tuple[int, frozenset[int]]:  # noqa: ANN401 - configurations
+    """Return the positions that a model takes and the tokens that end its answers, from its two configurations."""
+    ends = generation.eos_token_id
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None) or 4096
+    return int(limit), frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
 
 
 def greedy(

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from manifests import engine, pickled, serving
 from manifests.errors import UserError, missing_extra
-from trainers.evaluate import Loglik, base_of, check_adapter, load_tokenizer, place
+from trainers.evaluate import Loglik, base_of, check_adapter, limits, load_tokenizer, place
 from trainers.render import Messages, Rendered, Renderer, laid_out
 from trainers.state import read_header
 
@@ -293,11 +293,10 @@ def _limits(base: str) -> tuple[int, frozenset[int]]:
     name, revision = place(base)
     config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     try:
-        ends = GenerationConfig.from_pretrained(name, revision=revision).eos_token_id
+        generation = GenerationConfig.from_pretrained(name, revision=revision)
     except OSError:
-        ends = GenerationConfig.from_model_config(config).eos_token_id
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None) or 4096
-    return int(limit), frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
+        generation = GenerationConfig.from_model_config(config)
+    return limits(config, generation)
 
 
 def _told(log: Path) -> str:

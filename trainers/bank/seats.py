@@ -14,7 +14,7 @@ from manifests.errors import BlendsmithError, Interrupted, UserError
 from manifests.names import canonical_json
 from trainers.bank.stack import Stack, stackable
 from trainers.bank.verbs import generate, score
-from trainers.evaluate import Model, best_device, load_model
+from trainers.evaluate import Model, best_device, limits, load_model
 from trainers.render import Renderer
 from trainers.served import Served, Weights
 from trainers.state import read_header
@@ -94,13 +94,10 @@ def _examined(
     stack = _stacked([folder for folder, _ in runs.values()], device)
     if stack is None:
         return {number: _alone(exam, number, folder, device) for number, (folder, _) in runs.items()}
-    config = stack.model.config.get_text_config()
-    context = int(getattr(config, "max_position_embeddings", None) or 4096)
-    ends = stack.model.generation_config.eos_token_id
-    ended = frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
+    context, ends = limits(stack.model.config, stack.model.generation_config)
     table = _Table(len(runs))
     seats = {
-        number: Served(table, slot, renderer, context, renderer.stops | ended)
+        number: Served(table, slot, renderer, context, renderer.stops | ends)
         for slot, (number, (_, renderer)) in enumerate(runs.items())
     }
     with ThreadPoolExecutor(len(runs), thread_name_prefix="seat") as pool:
