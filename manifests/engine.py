@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Protocol
 
 from pydantic import Field
@@ -216,6 +217,12 @@ def _unread(future: Future[Any]) -> str | None:
     said = str(error.__cause__ or "") if error is not None else ""
     said = said.replace("'''", "").strip().rpartition("\n")[2]
     return said if said and not said.startswith(("EOFError", "OSError")) else None
+
+
+def last_words(log: Path, lines: int = 8) -> str:
+    """Return the last lines of a process's log that are not empty, indented; empty where it wrote none."""
+    text = log.read_text("utf-8", "replace") if log.is_file() else ""
+    return "\n  ".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
 def start() -> None:

@@ -27,7 +27,6 @@ Work = Callable[[Request, bool], Fitted]
 _GRACE: Final = 10.0
 """Seconds that the others have to end by themselves once a process has failed: on GPUs they would wait for it."""
 _END_SECONDS: Final = 5.0
-_LAST_LINES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Share:
             answer: Answer = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join(_END_SECONDS)
-            return Died(self.process.exitcode, _told(self.log))
+            return Died(self.process.exitcode, engine.last_words(self.log))
         return answer
 
 
@@ -174,9 +173,3 @@ def _check_devices(processes: int) -> None:
             value=f"{processes} processes, {torch.cuda.device_count()} GPUs",
             remedy="use fewer processes, or make more GPUs visible (CUDA_VISIBLE_DEVICES)",
         )
-
-
-def _told(log: Path) -> str:
-    """Return the last lines of a log, nothing where there is none."""
-    text = log.read_text("utf-8", "replace") if log.is_file() else ""
-    return "\n  ".join([line for line in text.splitlines() if line.strip()][-_LAST_LINES:])

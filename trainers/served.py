@@ -23,7 +23,6 @@ CONTEXT: Final = 8192
 """Positions that an engine makes room for at most, prompt and answer together."""
 
 _STOP_SECONDS: Final = 20.0
-_LAST_LINES: Final = 8
 
 Ids = list[int]
 
@@ -118,10 +117,11 @@ class Server:
             answer, error = self.pipe.recv()
         except (EOFError, OSError) as gone:
             self.process.join(_STOP_SECONDS)
+            said = engine.last_words(self.log) or "it wrote nothing"
             raise UserError(
                 "the vLLM engine died",
                 value=f"exit code {self.process.exitcode}",
-                remedy=f"was it killed for memory? its last lines:\n  {_told(self.log)}",
+                remedy=f"was it killed for memory? its last lines:\n  {said}",
             ) from gone
         if error is not None:
             raise UserError("vLLM cannot do this", value=error, remedy="measure it with engine: torch")
@@ -297,9 +297,3 @@ def _limits(base: str) -> tuple[int, frozenset[int]]:
     except OSError:
         generation = GenerationConfig.from_model_config(config)
     return limits(config, generation)
-
-
-def _told(log: Path) -> str:
-    """Return the last lines of a log."""
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return "\n  ".join(lines[-_LAST_LINES:]) or "it wrote nothing"
