@@ -1,4 +1,4 @@
-"""What a base model is dressed in before it trains: four-bit weights, recomputed activations, compiled layers."""
+"""What a base model is dressed in before it trains: its arithmetic, recomputed activations, compiled layers, 4 bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainers.evaluate import load_model
 
 
 def dressed(model: Any, trainer: Any) -> Any:  # noqa: ANN401 - a model, a trainer with `Hyperparameters`
-    """Return the model as the trainer's fields ask: how it attends, activations recomputed, layers compiled.
+    """Return the model as the trainer asks: arithmetic, attention, recomputed activations, compiled layers.
 
     Raise UserError for flex attention on a CPU, where torch has no backward pass of it.
     """
@@ -21,12 +21,26 @@ def dressed(model: Any, trainer: Any) -> Any:  # noqa: ANN401 - a model, a train
                 "torch cannot train by flex attention on a CPU", value="attention: flex", remedy="leave attention out"
             )
         model.set_attn_implementation("flex_attention")
+    if trainer.precision is not None:
+        model.arithmetic = trainer.precision
     if trainer.recompute:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if trainer.compile:
         for layer in layers(model):
             layer.compile(dynamic=True)
     return model
+
+
+def arithmetic(model: Any) -> Any:  # noqa: ANN401 - a model, a context manager
+    """Return a context in which the model's matrix products are computed as `dressed` was asked: `precision`.
+
+    Not asked, they are computed in bfloat16 on a GPU and in the type of the weights on a CPU.
+    """
+    import torch
+
+    kind = next(model.parameters()).device.type
+    chosen = getattr(model, "arithmetic", None) or ("float32" if kind == "cpu" else "bfloat16")
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=chosen == "bfloat16")
 
 
 def layers(model: Any) -> list[Any]:  # noqa: ANN401 - a model

@@ -133,6 +133,15 @@ class Hyperparameters:
             )
         ),
     ] = "sdpa"
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        Field(
+            description=(
+                "Arithmetic of the matrix products; left out, float32 on a CPU and bfloat16 on a GPU. A base beside "
+                "adapters is held in it, what is trained in float32. bfloat16 is faster on a CPU that has it."
+            )
+        ),
+    ] = None
     compile: Annotated[
         bool,
         Field(

@@ -14,6 +14,7 @@ from manifests.errors import Interrupted, UserError
 from manifests.names import digest, k64, seed64
 from trainers import entropy, memory, state
 from trainers.budget import Budget, budgets, steps_of
+from trainers.dressing import arithmetic
 from trainers.pack import Batch, Item, batches, by_flex, collate, inputs
 from trainers.processes import Group
 from trainers.render import Problem, Renderer
@@ -230,7 +231,7 @@ def loss_of(model: Any, batch: Batch) -> Any:  # noqa: ANN401 - tensors
     device = device_of(model)
     where, targets, weights = (torch.from_numpy(a).to(device) for a in (batch.where, batch.targets, batch.weights))
     given = inputs(batch, device, next(model.parameters()).dtype, flex=by_flex(model))
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device != "cpu"):
+    with arithmetic(model):
         return entropy.summed(model, given, where, targets, weights)
 
 

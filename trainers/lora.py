@@ -73,7 +73,7 @@ def adapted(trainer: Lora, base: Path | str) -> Any:  # noqa: ANN401 - a PEFT mo
         target_modules=targets,
     )
     device = best_device()
-    loaded = load_model(base, device) if trainer.quantize is None else quantised(base, device)
+    loaded = load_model(base, device, dtype=trainer.precision) if trainer.quantize is None else quantised(base, device)
     return dressed(get_peft_model(loaded, config), trainer)
 
 

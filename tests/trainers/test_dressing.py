@@ -7,12 +7,16 @@ import importlib.util
 import shutil
 
 import pytest
+import torch
 
 from manifests.errors import UserError
-from trainers.dressing import dressed, layers
+from trainers.bank.together import together
+from trainers.dressing import arithmetic, dressed, layers
 from trainers.evaluate import Model, best_device, load_model
 from trainers.full import Full
-from trainers.lora import Lora
+from trainers.lora import Lora, adapted
+from trainers.run import Job
+from trainers.trainer import Fitted
 
 FULL = Full(base="given", steps=4, lr=5e-3, batch_tokens=256, max_tokens=64)
 LORA = Lora(base="given", steps=4, lr=5e-3, batch_tokens=256, max_tokens=64)
@@ -72,3 +76,33 @@ def test_an_adapter_is_trained_beside_a_base_of_four_bits(rows, base, context, t
     pairs = [(row.messages[:-1], row.messages[-1][1]) for row in rows[:8]]
     before, after = (sum(x.total for x in Model.load(path).loglik(pairs)) for path in (base, run.path))
     assert after > before
+
+
+@pytest.mark.parametrize("made", [FULL, LORA])
+def test_bfloat16_trains_nearly_as_float32_does_and_twice_the_same(made, rows, base, context, tmp_path):
+    wide = dataclasses.replace(made, precision="float32", log_steps=1).fit(rows, base, 0, tmp_path / "wide", context)
+    half = dataclasses.replace(made, precision="bfloat16", log_steps=1)
+    once = half.fit(rows, base, 0, tmp_path / "once", context)
+    losses = [loss for _, loss in once.log]
+    assert losses == pytest.approx([loss for _, loss in wide.log], rel=0.02)
+    assert losses != [loss for _, loss in wide.log]
+    assert half.fit(rows, base, 0, tmp_path / "twice", context).content_id == once.content_id
+
+
+def test_what_is_trained_stays_in_float32_and_a_base_beside_adapters_is_held_in_the_precision(base):
+    lora, full = (dataclasses.replace(made, precision="bfloat16") for made in (LORA, FULL))
+    kinds = {value.requires_grad: value.dtype for value in adapted(lora, base).parameters()}
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
+    model = dressed(load_model(base, "cpu", dtype="float32"), full)
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    with arithmetic(model):
+        assert model(input_ids=torch.tensor([[1, 2]])).logits.dtype == torch.bfloat16
+
+
+def test_adapters_trained_together_in_bfloat16_are_near_those_trained_alone(rows, base, context, tmp_path):
+    made = dataclasses.replace(LORA, precision="bfloat16", log_steps=1, together=2)
+    jobs = [Job(made, rows, base, seed, tmp_path / f"{seed}", context, {}) for seed in (0, 1)]
+    for seed, fitted in enumerate(together(jobs, 2)):
+        assert isinstance(fitted, Fitted)
+        alone = made.fit(rows, base, seed, tmp_path / f"alone-{seed}", context)
+        assert [loss for _, loss in fitted.log] == pytest.approx([loss for _, loss in alone.log], rel=0.02)

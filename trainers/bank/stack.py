@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from trainers.dressing import arithmetic
 from trainers.evaluate import BUCKET, headed
 from trainers.loop import device_of, loss_of
 from trainers.pack import Batch, by_flex, inputs
@@ -172,15 +173,13 @@ class Stack:
 
     def states(self, batches: Sequence[Batch]) -> Any:  # noqa: ANN401 - a tensor
         """Return the last hidden states of each adapter in use for its batch, shape (adapters, bins, width, hidden)."""
-        import torch
-
         none = np.zeros(0, dtype=np.int64)
         ids, positions, segments = (
             np.concatenate([getattr(batch, name) for batch in batches]) for name in ("ids", "positions", "segments")
         )
         joined = Batch(ids, positions, segments, none, none, none.astype(np.float32))
         given = inputs(joined, self.device, next(self.model.parameters()).dtype, flex=by_flex(self.model))
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device != "cpu"):
+        with arithmetic(self.model):
             states = last_states(self.model, given)
         return states.unflatten(0, (len(batches), -1))
 
@@ -196,6 +195,7 @@ class Tail:
         self._states = states
         self.parameters = model.parameters
         self.get_output_embeddings = model.get_output_embeddings
+        self.arithmetic = getattr(model, "arithmetic", None)
 
     def __call__(self, **_: Any) -> Any:  # noqa: ANN401 - a model's inputs and output
         """Return an output that has the logits of the states; the inputs do not matter."""

@@ -18,7 +18,7 @@ from trainers.pack import Batch
 from trainers.run import Job, fit
 from trainers.trainer import Fitted
 
-SHAPE = ("base", "rank", "alpha", "targets", "dropout", "quantize", "recompute", "attention", "compile")
+SHAPE = ("base", "rank", "alpha", "targets", "dropout", "quantize", "recompute", "attention", "compile", "precision")
 """Fields of `Lora` that runs trained together have in common; all others may differ."""
 
 
