@@ -60,6 +60,7 @@ def test_the_demo_and_the_examples_of_the_readme_are_there():
         "specialist-or-generalist.yaml",
         "task-adapters-p3.yaml",
         "task-adapters.yaml",
+        "two-by-two-pool.yaml",
         "two-by-two.yaml",
         "writing-assistance.yaml",
     }
@@ -147,15 +148,32 @@ def test_the_jobs_on_the_pool_load_wherever_the_data_folder_is(tmp_path, name, p
     assert len({source.name for source in pooled}) == len(pooled) == pool
 
 
-def test_the_two_by_two_has_a_blend_of_each_kind_and_a_control_for_each_gate(tmp_path):
-    path = demo.PACKAGE / "examples" / "two-by-two.yaml"
-    for source in yaml_lines.load(path).value["sources"]:
+@pytest.mark.parametrize(
+    ("name", "kinds", "gates"),
+    [
+        (
+            "two-by-two.yaml",
+            {"known-true", "known-false", "new-true", "own-false", "new-false"},
+            {"true-only", "familiar-only"},
+        ),
+        (
+            "two-by-two-pool.yaml",
+            {"true-known", "true-new", "false-known", "false-new"},
+            {"not-false", "not-new"},
+        ),
+    ],
+)
+def test_a_two_by_two_has_a_blend_of_each_kind_and_a_control_for_each_gate(tmp_path, name, kinds, gates):
+    path = demo.PACKAGE / "examples" / name
+    value = yaml_lines.load(path).value
+    for source in value["sources"]:
         (tmp_path / source["path"]).write_bytes(b"")
+    if (base := value["train"]["base"]) == "base":
+        (tmp_path / base).mkdir()
     job = load_job(path, data=tmp_path, manifest=tmp_path / "out")
-    kinds = {"true-known", "true-new", "false-known", "false-new"}
     assert kinds <= {recipe.name for recipe in job.mix}
-    assert len({recipe.where for recipe in job.mix if recipe.name in kinds}) == 4
+    assert len({recipe.where for recipe in job.mix if recipe.name in kinds}) == len(kinds)
     control = {recipe.like: recipe.name for recipe in job.mix if recipe.kind == "random_drop"}
-    assert set(control) == {"not-false", "not-new"}
+    assert set(control) == gates
     assert set(control.items()) <= set(job.compare)
     assert next(c for c in job.curate if c.kind == "familiarity").model.model == job.train.base
