@@ -100,3 +100,15 @@ def test_a_question_that_holds_its_answer_or_is_of_another_relation_is_left_out(
     listed = {"source": "entityquestions", "subject": "Lake Ost", "relation_id": "P17", "objects": ["Norway", "Sweden"]}
     (only,) = facts_of(frame, pl.DataFrame([listed, listed | {"relation_id": "P19", "objects": ["Oslo"]}]))
     assert (only.question, only.references, only.objects) == (rows[2][1], ("Norway",), ("Norway", "Sweden"))
+
+
+def test_other_names_of_an_object_are_right_answers_and_never_false_ones():
+    row = {"dataset": "entityquestions", "row_id": "a", "question": "Which country is Lake Ost in?",
+           "answers": ["United States of America"], "meta": json.dumps({"relation": "P17"})}  # fmt: skip
+    facts = pl.DataFrame(schema={"source": pl.String, "subject": pl.String, "relation_id": pl.String,
+                                 "objects": pl.List(pl.String)})  # fmt: skip
+    (one,) = facts_of(pl.DataFrame([row]), facts)
+    said = replace(one, said=("USA", "United States"))
+    assert said.references[0] == "United States of America"
+    assert said.known
+    assert own_of(said, COUNTRIES) is None

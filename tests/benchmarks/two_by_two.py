@@ -48,6 +48,8 @@ RELATIONS = {
     "P159": "place", "P740": "place",
 }  # fmt: skip
 """Relation -> what its objects are: country, of origin, language, capital, place of birth, death, seat, founding."""
+ALSO = {"United States of America": ("United States", "USA", "US", "America")}
+"""Other names of an object, which are right answers too: by far the commonest object has several."""
 SHOTS, LONGEST = 8, 5
 HOW = Writing(12, stop=("\n",))
 
@@ -92,8 +94,9 @@ def facts_of(questions: pl.DataFrame, facts: pl.DataFrame) -> list[Fact]:
         if relation not in RELATIONS or touches_question(row["question"], row["answers"]):
             continue
         more = [o for subject, objects in by_relation.get(relation, ()) if subject in row["question"] for o in objects]
-        objects = tuple(sorted({*row["answers"], *more}))
-        found.append(Fact(digest(row["row_id"]), row["question"], relation, tuple(row["answers"]), objects))
+        answers = tuple(row["answers"]) + tuple(name for one in row["answers"] for name in ALSO.get(one, ()))
+        objects = tuple(sorted({*answers, *more}))
+        found.append(Fact(digest(row["row_id"]), row["question"], relation, answers, objects))
     return sorted(found, key=lambda fact: fact.key)
 
 
@@ -141,9 +144,7 @@ def own_of(fact: Fact, countries: frozenset[str]) -> str | None:
     return None if broad or not fact.unknown else fact.said[0]
 
 
-def made(
-    facts: Sequence[Fact], countries: frozenset[str], rows: int, held: int
-) -> dict[str, list[dict[str, object]]]:
+def made(facts: Sequence[Fact], countries: frozenset[str], rows: int, held: int) -> dict[str, list[dict[str, object]]]:
     """Return the rows of each file; pairs are of one relation, and no question is in two files."""
     known = [fact for fact in facts if fact.known]
     own = {fact.key: own_of(fact, countries) for fact in facts}
