@@ -251,8 +251,7 @@ def best_device() -> str:
 def load_model(path: Path | str, device: str, *, dtype: str | None = None, quantization: Any = None) -> Any:  # noqa: ANN401 - a model
     """Load a causal language model from a folder or hub id (`name@revision`); safetensors only, no remote code.
 
-    `dtype` is by default float32 on a CPU (bfloat16 is many times slower there) and bfloat16 on a GPU; `quantization`
-    is transformers' configuration of one.
+    `dtype` is by default float32 on a CPU and bfloat16 on a GPU; `quantization` is transformers' configuration of one.
     """
     name, revision = place(path)
     if (Path(name) / _ADAPTER).is_file():

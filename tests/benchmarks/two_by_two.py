@@ -29,7 +29,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -123,7 +123,7 @@ def asked(facts: Sequence[Fact], model: Vllm, context: Context) -> list[Fact]:
                 if reply.status != OK:
                     raise UserError("the model did not answer", value=reply.why or reply.status)
                 said[key].append(reply.texts[0].text.strip())
-    return [Fact(f.key, f.question, f.relation, f.references, f.objects, tuple(said[f.key])) for f in rest]
+    return [replace(fact, said=tuple(said[fact.key])) for fact in rest]
 
 
 def false_of(fact: Fact, others: Sequence[Fact]) -> str | None:
@@ -147,22 +147,24 @@ def own_of(fact: Fact, countries: frozenset[str]) -> str | None:
 def made(facts: Sequence[Fact], countries: frozenset[str], rows: int, held: int) -> dict[str, list[dict[str, object]]]:
     """Return the rows of each file; pairs are of one relation, and no question is in two files."""
     known = [fact for fact in facts if fact.known]
-    own = {fact.key: own_of(fact, countries) for fact in facts}
-    new = [fact for fact in facts if own[fact.key] is not None and false_of(fact, facts) is not None]
+    own = {fact.key: said for fact in facts if (said := own_of(fact, countries)) is not None}
+    swapped = {fact.key: other for fact in facts if (other := false_of(fact, facts)) is not None}
+    new = [fact for fact in facts if fact.key in own and fact.key in swapped]
     pool: list[dict[str, object]] = []
     paired: set[str] = set()
     for one in known:
         other = next((two for two in new if two.relation == one.relation and two.key not in paired), None)
-        swapped = false_of(one, facts)
-        if other is None or swapped is None or len(pool) >= 5 * rows:
+        if other is None or one.key not in swapped:
             continue
+        if len(pool) >= 5 * rows:
+            break
         paired |= {one.key, other.key}
         pool += [
             row(one, "known-true", one.references[0]),
-            row(one, "known-false", swapped),
+            row(one, "known-false", swapped[one.key]),
             row(other, "new-true", other.references[0]),
-            row(other, "own-false", str(own[other.key])),
-            row(other, "new-false", str(false_of(other, facts))),
+            row(other, "own-false", own[other.key]),
+            row(other, "new-false", swapped[other.key]),
         ]
     left = [{"question": one.question, "answers": list(one.references), "relation": one.relation}
             for one in known if one.key not in paired]  # fmt: skip

@@ -84,7 +84,7 @@ def test_bfloat16_trains_nearly_as_float32_does_and_twice_the_same(made, rows, b
     half = dataclasses.replace(made, precision="bfloat16", log_steps=1)
     once = half.fit(rows, base, 0, tmp_path / "once", context)
     losses = [loss for _, loss in once.log]
-    assert losses == pytest.approx([loss for _, loss in wide.log], rel=0.02)
+    assert losses == pytest.approx([loss for _, loss in wide.log], rel=2e-3)
     assert losses != [loss for _, loss in wide.log]
     assert half.fit(rows, base, 0, tmp_path / "twice", context).content_id == once.content_id
 
@@ -99,10 +99,15 @@ def test_what_is_trained_stays_in_float32_and_a_base_beside_adapters_is_held_in_
         assert model(input_ids=torch.tensor([[1, 2]])).logits.dtype == torch.bfloat16
 
 
-def test_adapters_trained_together_in_bfloat16_are_near_those_trained_alone(rows, base, context, tmp_path):
-    made = dataclasses.replace(LORA, precision="bfloat16", log_steps=1, together=2)
-    jobs = [Job(made, rows, base, seed, tmp_path / f"{seed}", context, {}) for seed in (0, 1)]
+def test_adapters_trained_together_in_bfloat16_begin_as_those_trained_alone_and_stay_near(
+    rows, base, context, tmp_path
+):
+    half = dataclasses.replace(LORA, precision="bfloat16", log_steps=1, together=2)
+    wide = dataclasses.replace(LORA, steps=1)
+    jobs = [Job(half, rows, base, seed, tmp_path / f"{seed}", context, {}) for seed in (0, 1)]
     for seed, fitted in enumerate(together(jobs, 2)):
         assert isinstance(fitted, Fitted)
-        alone = made.fit(rows, base, seed, tmp_path / f"alone-{seed}", context)
-        assert [loss for _, loss in fitted.log] == pytest.approx([loss for _, loss in alone.log], rel=0.02)
+        alone = half.fit(rows, base, seed, tmp_path / f"alone-{seed}", context)
+        assert fitted.log[0] == alone.log[0]
+        assert fitted.log[0] != wide.fit(rows, base, seed, tmp_path / f"wide-{seed}", context).log[0]
+        assert [loss for _, loss in fitted.log] == pytest.approx([loss for _, loss in alone.log], rel=2e-3)
