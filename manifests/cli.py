@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from manifests import fault, output
-from manifests.errors import EXIT_USER, BlendsmithError, UserError
+from manifests.errors import EXIT_INTERRUPTED, EXIT_USER, BlendsmithError, UserError
 
 if TYPE_CHECKING:
     from manifests.jobs.spec import Job
@@ -366,6 +366,8 @@ def main() -> None:
         output.error(str(error))
         sys.exit(error.exit_code)
     except Exception as error:
+        if fault.interrupted(error):
+            sys.exit(EXIT_INTERRUPTED)
         known = fault.told(error)
         if known is None:
             raise

@@ -69,6 +69,11 @@ def _memory(said: str) -> str:
     return "free some memory, or give the job a `memory` in megabytes" if refused else "raise the job's `memory`"
 
 
+def interrupted(error: BaseException) -> bool:
+    """Return whether Ctrl-C came while DuckDB was at work: it drops the KeyboardInterrupt for a plain RuntimeError."""
+    return any(type(one) is RuntimeError and str(one) == "Query interrupted" for one in _chain(error))
+
+
 def damaged(error: BaseException) -> bool:
     """Return whether a library says that the bytes of a database are not those that were written."""
     return _package(error) in LIBRARIES and any(words in str(error) for words in _DAMAGED)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from manifests import labels
+from manifests import fault, labels
 from manifests.component import Context, Engine, Inline
 from manifests.engine import Local
 from manifests.errors import EXIT_OK, EXIT_OVER_BUDGET, BlendsmithError, Interrupted, UserError
@@ -376,6 +376,10 @@ def _stopping() -> Iterator[Callable[[], bool]]:
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked.is_set
+    except Exception as error:
+        if fault.interrupted(error):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

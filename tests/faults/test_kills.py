@@ -124,6 +124,33 @@ def test_case_066_a_second_ctrl_c_ends_the_job_at_once(forker, tmp_path):
     assert case_interrupted(forker, tmp_path, signal.SIGINT, signal.SIGINT).code == 130
 
 
+IN_A_STATEMENT = """
+import duckdb, os, signal, threading, time
+from manifests.store import Store
+publish = Store.publish
+def twice():
+    for _ in range(2):
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+def slow(store):
+    if points.passed["publish"] == 2:
+        one = duckdb.connect(config={"threads": 1})  # DuckDB does not interrupt a scan in its other threads
+        threading.Thread(target=twice).start()
+        one.execute("SELECT count(*) FROM range(1000000000000) AS t(n) WHERE n % 7 = 8")
+    return publish(store)
+Store.publish = slow
+"""
+
+
+def test_case_066_a_second_ctrl_c_ends_the_job_at_once_in_the_middle_of_a_statement(forker, tmp_path, whole):
+    path = small_job.without_training(small_job.write(tmp_path / "job"))
+    ended = forker.run(path, prepare=IN_A_STATEMENT)
+    assert (ended.code, "Traceback" in ended.text) == (130, False)
+    assert injected.broken(path) == []
+    assert forker.run(path).code == 0
+    assert small_job.ids(path) == small_job.ids(whole)
+
+
 LONG = [pytest.param(point, marks=pytest.mark.long) for point in ("checkpoint", "publish")]
 
 

@@ -209,6 +209,28 @@ def test_sql_reads_standard_input(manifest):
     assert done.stdout == "x\n42\n"
 
 
+INTERRUPTED = """
+import duckdb, os, signal, threading
+from manifests import cli, store
+real = store._frame
+def frame(connection, sql, parameters):
+    if "range" in sql:
+        connection = duckdb.connect(config={"threads": 1})  # DuckDB does not interrupt a scan in its other threads
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    return real(connection, sql, parameters)
+store._frame = frame
+cli.main()
+"""
+
+
+def test_ctrl_c_ends_a_long_query_without_a_traceback(manifest):
+    long = "SELECT count(*) FROM range(1000000000000) AS t(n) WHERE n % 7 = 8"
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "sql", str(manifest), long], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -49,6 +49,15 @@ def test_too_little_memory_for_the_database_says_whose_it_was():
     assert "free some memory" in fault.told(theirs).remedy
 
 
+def test_ctrl_c_in_a_statement_is_known_whatever_was_raised_on_the_way_out_and_no_other_error_is():
+    assert fault.interrupted(RuntimeError("Query interrupted"))
+    outer = ValueError("the view is gone")
+    outer.__context__ = RuntimeError("Query interrupted")
+    assert fault.interrupted(outer)
+    assert not fault.interrupted(RuntimeError("Query failed"))
+    assert not fault.interrupted(duckdb.BinderException("Query interrupted"))
+
+
 def test_what_a_library_wraps_is_found():
     outer = RuntimeError("saving failed")
     outer.__cause__ = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
