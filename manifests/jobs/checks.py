@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,7 +172,7 @@ def _compared(job: Job, names: list[str], problems: Problems) -> None:
         if name in names or name in job.baselines[:i]:
             what = "a recipe has the name of this baseline" if name in names else "a baseline stands twice"
             problems.add(what, ("baselines", i), name, remedy="rename the recipe" if name in names else "remove it")
-    variants = [f"{name}/{variant}" for name in names for variant in getattr(job.train, "variants", ())]
+    variants = [f"{name}/{variant}" for name in names for variant in _variants(job)]
     known = [*names, *variants, *job.baselines]
     for i, pair in enumerate(job.compare):
         for j, name in enumerate(pair):
@@ -181,6 +181,13 @@ def _compared(job: Job, names: list[str], problems: Problems) -> None:
                 problems.add("no such recipe", ("compare", i, j), name, options=known, remedy=remedy)
         if len(set(pair)) == 1:
             problems.add("a recipe compared with itself", ("compare", i), list(pair), remedy="name two recipes")
+
+
+def _variants(job: Job) -> Iterable[str]:
+    """Return the names of the trainer's variants; of a trainer with a mistake of its own, those that are written."""
+    raw = job.located.value.get("train")
+    written = raw.get("variants") if job.train is None and isinstance(raw, Mapping) else None
+    return map(str, written) if isinstance(written, Mapping) else getattr(job.train, "variants", ())
 
 
 def _strata(part: Any, columns: Mapping[str, str], path: Path_, problems: Problems) -> None:  # noqa: ANN401 - any mixer
