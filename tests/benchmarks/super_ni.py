@@ -1,13 +1,14 @@
 """Super-NaturalInstructions as a job reads it: one row an instance, its task's definition beside it.
 
-    python -m tests.benchmarks.super_ni DATA OUT [--positives 2] [--per-task 40]
+    python -m tests.benchmarks.super_ni DATA OUT [--positives 2] [--per-task 40] [--longest N]
 
 DATA holds `superni_tasks.parquet` and `superni_instances.parquet`; OUT gets `super-ni.parquet` with the columns of the
 format super-natural-instructions: `system` is the instruction in Tk-Instruct's layout (the definition; with
 `--positives 2` two worked examples after it), `input` the example to complete, `outputs` its references. `part` is
 `meta-train`, `unseen-train` (rows of the test tasks, for their own adapters alone) or `unseen`; `category` the type of
 task; `choices` the distinct outputs where a task has ten or fewer, for rank classification; `source` the input alone.
-A task has its first `--per-task` rows of each part.
+A task has its first `--per-task` rows of each part; with `--longest N`, of those alone whose input and references
+have at most N characters.
 Test tasks are those of the official split. Tasks marked sensitive are left out.
 """
 
@@ -38,8 +39,13 @@ def asked(text: str) -> str:
     return f"Now complete the following example -\nInput: {text.strip()}\nOutput:"
 
 
-def prepared(tasks: pl.DataFrame, instances: pl.DataFrame, positives: int, most: int) -> pl.DataFrame:
-    """Return at most `most` rows of each task and part, ordered by task and number."""
+def prepared(
+    tasks: pl.DataFrame, instances: pl.DataFrame, positives: int, most: int, longest: int | None = None
+) -> pl.DataFrame:
+    """Return at most `most` rows of each task and part, none longer than `longest`, ordered by task and number."""
+    if longest is not None:
+        outputs = pl.col("outputs").list.eval(pl.element().str.len_chars()).list.max()
+        instances = instances.filter(pl.max_horizontal(pl.col("input").str.len_chars(), outputs) <= longest)
     tasks = tasks.filter(~pl.col("sensitive") & (pl.col("positive_examples").list.len() >= max(1, positives)))
     firsts = instances.group_by("task").agg(pl.col("outputs").list.first().unique().sort().alias("choices"))
     short = pl.col("choices").list.len().is_between(2, MOST_CHOICES)
@@ -69,9 +75,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--positives", type=int, default=0)
     parser.add_argument("--per-task", type=int, default=40)
+    parser.add_argument("--longest", type=int, help="characters of an input or a reference at most")
     options = parser.parse_args()
     tasks, instances = (pl.read_parquet(options.data / f"superni_{name}.parquet") for name in ("tasks", "instances"))
-    frame = prepared(tasks, instances, options.positives, options.per_task)
+    frame = prepared(tasks, instances, options.positives, options.per_task, options.longest)
     options.out.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(options.out / "super-ni.parquet")
     for (part,), rows in sorted(frame.group_by("part")):
