@@ -59,6 +59,7 @@ def test_the_demo_and_the_examples_of_the_readme_are_there():
         "skills.yaml",
         "specialist-or-generalist.yaml",
         "task-adapters-p3.yaml",
+        "task-adapters-smollm2.yaml",
         "task-adapters.yaml",
         "two-by-two-pool.yaml",
         "two-by-two.yaml",
@@ -177,3 +178,18 @@ def test_a_two_by_two_has_a_blend_of_each_kind_and_a_control_for_each_gate(tmp_p
     assert set(control) == gates
     assert set(control.items()) <= set(job.compare)
     assert next(c for c in job.curate if c.kind == "familiarity").model.model == job.train.base
+
+
+@pytest.mark.parametrize("name", ["task-adapters-p3.yaml", "task-adapters-smollm2.yaml", "task-adapters.yaml"])
+def test_a_generated_adapter_is_compared_with_every_control_of_its_job(tmp_path, name):
+    path = demo.PACKAGE / "examples" / name
+    value = yaml_lines.load(path).value
+    for source in value["sources"]:
+        (tmp_path / source["path"]).write_bytes(b"")
+    if (base := value["train"]["base"]) == "base":
+        (tmp_path / base).mkdir()
+    job = load_job(path, data=tmp_path, manifest=tmp_path / "out")
+    (recipe,) = (recipe.name for recipe in job.mix)
+    controls = {"none", "prompt", "nearest", "mean", "own", "shuffled", "random"}
+    assert {(f"{recipe}/generated", f"{recipe}/{control}") for control in controls} <= set(job.compare)
+    assert {tuple(recipe.seeds) for recipe in job.mix} == {(0, 1, 2)}
