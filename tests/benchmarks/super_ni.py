@@ -8,8 +8,7 @@ format super-natural-instructions: `system` is the instruction in Tk-Instruct's 
 `meta-train`, `unseen-train` (rows of the test tasks, for their own adapters alone) or `unseen`; `category` the type of
 task; `choices` the distinct outputs where a task has ten or fewer, for rank classification; `source` the input alone.
 A task has its first `--per-task` rows of each part; with `--longest N`, of those alone whose input and references
-have at most N characters.
-Test tasks are those of the official split. Tasks marked sensitive are left out.
+have at most N characters. Test tasks are those of the official split. Tasks marked sensitive are left out.
 """
 
 from __future__ import annotations
@@ -43,9 +42,6 @@ def prepared(
     tasks: pl.DataFrame, instances: pl.DataFrame, positives: int, most: int, longest: int | None = None
 ) -> pl.DataFrame:
     """Return at most `most` rows of each task and part, none longer than `longest`, ordered by task and number."""
-    if longest is not None:
-        outputs = pl.col("outputs").list.eval(pl.element().str.len_chars()).list.max()
-        instances = instances.filter(pl.max_horizontal(pl.col("input").str.len_chars(), outputs) <= longest)
     tasks = tasks.filter(~pl.col("sensitive") & (pl.col("positive_examples").list.len() >= max(1, positives)))
     firsts = instances.group_by("task").agg(pl.col("outputs").list.first().unique().sort().alias("choices"))
     short = pl.col("choices").list.len().is_between(2, MOST_CHOICES)
@@ -63,6 +59,9 @@ def prepared(
     tests, unseen = pl.col("split") == "test", pl.col("unseen")
     part = pl.when(unseen & tests).then(pl.lit("unseen")).when(unseen & ~tests).then(pl.lit("unseen-train"))
     frame = frame.with_columns(part.when(~tests).then(pl.lit("meta-train")).otherwise(pl.lit("rest")).alias("part"))
+    if longest is not None:
+        outputs = pl.col("outputs").list.eval(pl.element().str.len_chars()).list.max()
+        frame = frame.filter(pl.max_horizontal(pl.col("input").str.len_chars(), outputs) <= longest)
     frame = frame.with_columns(pl.col("input").alias("source"))
     frame = frame.with_columns(pl.col("input").map_elements(asked, return_dtype=pl.String))
     frame = frame.filter(pl.col("part") != "rest").drop("unseen", "split")

@@ -61,3 +61,7 @@ def test_longest_bounds_the_input_and_every_reference_before_rows_are_counted(ma
     assert inputs(made(longest=3), "meta-train") == ["x", "xx"]
     assert inputs(made(longest=4, most=3), "meta-train") == ["x", "xx", "xxx"]
     assert inputs(made(), "meta-train") == ["x", "xx", "xxx", "xxxx", "xxxxx"]
+
+
+def test_choices_are_those_of_the_whole_task_whatever_rows_are_left(made):
+    assert made(longest=3)["choices"].to_list()[0] == made()["choices"].to_list()[0] == ["y" * n for n in range(2, 7)]

@@ -149,6 +149,17 @@ def test_the_jobs_on_the_pool_load_wherever_the_data_folder_is(tmp_path, name, p
     assert len({source.name for source in pooled}) == len(pooled) == pool
 
 
+def loaded(name, data):
+    """Return the example job over empty files, with a folder for a base that it has beside them."""
+    path = demo.PACKAGE / "examples" / name
+    value = yaml_lines.load(path).value
+    for source in value["sources"]:
+        (data / source["path"]).write_bytes(b"")
+    if (base := value["train"]["base"]) == "base":
+        (data / base).mkdir()
+    return load_job(path, data=data, manifest=data / "out")
+
+
 @pytest.mark.parametrize(
     ("name", "kinds", "gates"),
     [
@@ -165,13 +176,7 @@ def test_the_jobs_on_the_pool_load_wherever_the_data_folder_is(tmp_path, name, p
     ],
 )
 def test_a_two_by_two_has_a_blend_of_each_kind_and_a_control_for_each_gate(tmp_path, name, kinds, gates):
-    path = demo.PACKAGE / "examples" / name
-    value = yaml_lines.load(path).value
-    for source in value["sources"]:
-        (tmp_path / source["path"]).write_bytes(b"")
-    if (base := value["train"]["base"]) == "base":
-        (tmp_path / base).mkdir()
-    job = load_job(path, data=tmp_path, manifest=tmp_path / "out")
+    job = loaded(name, tmp_path)
     assert kinds <= {recipe.name for recipe in job.mix}
     assert len({recipe.where for recipe in job.mix if recipe.name in kinds}) == len(kinds)
     control = {recipe.like: recipe.name for recipe in job.mix if recipe.kind == "random_drop"}
@@ -182,13 +187,7 @@ def test_a_two_by_two_has_a_blend_of_each_kind_and_a_control_for_each_gate(tmp_p
 
 @pytest.mark.parametrize("name", ["task-adapters-p3.yaml", "task-adapters-smollm2.yaml", "task-adapters.yaml"])
 def test_a_generated_adapter_is_compared_with_every_control_of_its_job(tmp_path, name):
-    path = demo.PACKAGE / "examples" / name
-    value = yaml_lines.load(path).value
-    for source in value["sources"]:
-        (tmp_path / source["path"]).write_bytes(b"")
-    if (base := value["train"]["base"]) == "base":
-        (tmp_path / base).mkdir()
-    job = load_job(path, data=tmp_path, manifest=tmp_path / "out")
+    job = loaded(name, tmp_path)
     (recipe,) = (recipe.name for recipe in job.mix)
     controls = {"none", "prompt", "nearest", "mean", "own", "shuffled", "random"}
     assert {(f"{recipe}/generated", f"{recipe}/{control}") for control in controls} <= set(job.compare)
